@@ -1,0 +1,1 @@
+//! Plans, asks, settles, delivers, sweeps.
