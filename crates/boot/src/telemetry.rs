@@ -1,0 +1,104 @@
+//! Logs to standard error and spans to a collector, set up once a process.
+//! Refuses to know what is logged.
+
+use std::io;
+use std::time::Duration;
+
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use prometheus::IntCounter;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::fmt::format::{DefaultFields, JsonFields};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, fmt};
+
+use crate::line::Line;
+use crate::{Common, LogFormat, StartError};
+
+/// How long the last spans may take to leave.
+const FLUSH: Duration = Duration::from_secs(3);
+
+/// The process's telemetry, to be ended last.
+#[derive(Debug)]
+pub(crate) struct Telemetry {
+    spans: Option<SdkTracerProvider>,
+}
+
+impl Telemetry {
+    /// Takes over the process's logs, panics and spans.
+    pub(crate) fn start(
+        service: &'static str,
+        common: &Common,
+        lost: IntCounter,
+    ) -> Result<Self, StartError> {
+        let line = Line {
+            service,
+            replica: common.replica.clone(),
+            format: common.log_format,
+        };
+        let filter = EnvFilter::try_new(&common.log)
+            .map_err(|error| StartError::Telemetry(error.to_string()))?;
+        let logs = match common.log_format {
+            LogFormat::Json => fmt::layer()
+                .with_writer(io::stderr)
+                .fmt_fields(JsonFields::new())
+                .event_format(line)
+                .with_filter(filter)
+                .boxed(),
+            LogFormat::Pretty => fmt::layer()
+                .with_writer(io::stderr)
+                .with_ansi(false)
+                .fmt_fields(DefaultFields::new())
+                .event_format(line)
+                .with_filter(filter)
+                .boxed(),
+        };
+        let spans = match &common.otlp {
+            Some(endpoint) => Some(crate::otlp::pipeline(
+                endpoint,
+                service,
+                &common.replica,
+                lost,
+            )?),
+            None => None,
+        };
+        // The level of spans is fixed: quieter logs must not tear holes into traces.
+        let traces = spans.as_ref().map(|provider| {
+            tracing_opentelemetry::layer()
+                .with_tracer(provider.tracer("chavion"))
+                .with_location(false)
+                .with_threads(false)
+                .with_filter(LevelFilter::INFO)
+        });
+        tracing_subscriber::registry()
+            .with(logs)
+            .with(traces)
+            .try_init()
+            .map_err(|error| StartError::Telemetry(error.to_string()))?;
+        log_panics();
+        Ok(Self { spans })
+    }
+
+    /// Sends what is left, waiting a bounded time.
+    pub(crate) async fn end(self) {
+        let Some(spans) = self.spans else { return };
+        // Blocks its thread until the exporter is done, so it gets one of its own.
+        let ended = tokio::task::spawn_blocking(move || spans.shutdown_with_timeout(FLUSH)).await;
+        if !matches!(ended, Ok(Ok(()))) {
+            tracing::warn!("the last spans did not reach the trace collector");
+        }
+    }
+}
+
+/// Makes a panic a log line like any other.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let text = crate::tasks::said(panic.payload());
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        tracing::error!(panic = text, place, "panicked");
+    }));
+}
