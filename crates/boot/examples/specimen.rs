@@ -7,11 +7,7 @@ use std::time::Duration;
 use boot::{Common, ConfigError, Life, Program, Reader, Variable, Vars};
 use secrecy::ExposeSecret as _;
 
-const PROGRAM: Program = Program {
-    name: "specimen",
-    about: "Lives, so that tests can watch it.",
-    verbs: &[],
-};
+const PROGRAM: Program = Program { name: "specimen", about: "Lives, so that tests can watch it.", verbs: &[] };
 
 fn main() -> ExitCode {
     match boot::command_line(&PROGRAM, Config::read, Config::shown) {
@@ -25,9 +21,7 @@ async fn live(config: Config) -> ExitCode {
         Ok(life) => life,
         Err(error) => return boot::failed(&error),
     };
-    let ended = life
-        .run(async { Service::build(config, &life)?.run().await })
-        .await;
+    let ended = life.run(async { Service::build(config, &life)?.run().await }).await;
     life.end(ended).await
 }
 
@@ -46,42 +40,14 @@ impl Config {
     fn read(vars: &dyn Vars) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(vars);
         let common = Common::read(&mut reader, "127.0.0.1:0");
-        let habits = [
-            "obedient",
-            "stubborn",
-            "late",
-            "fragile",
-            "broken",
-            "idle",
-            "talkative",
-        ];
-        let habit = reader.choice(
-            "HABIT",
-            "what the service does with its life",
-            "obedient",
-            &habits,
-        );
-        let work = reader.millis(
-            "WORK_MILLIS",
-            "milliseconds of work after the stop",
-            0,
-            0..=60_000,
-        );
+        let habits = ["obedient", "stubborn", "late", "fragile", "broken", "idle", "talkative"];
+        let habit = reader.choice("HABIT", "what the service does with its life", "obedient", &habits);
+        let work = reader.millis("WORK_MILLIS", "milliseconds of work after the stop", 0, 0..=60_000);
         let token = reader.secret("TOKEN", "a secret");
         if common.drain < work && habit == "obedient" {
-            reader.refuse(
-                "WORK_MILLIS",
-                "is longer than DRAIN_SECONDS",
-                "a shorter time",
-            );
+            reader.refuse("WORK_MILLIS", "is longer than DRAIN_SECONDS", "a shorter time");
         }
-        Ok(Self {
-            common,
-            habit,
-            work,
-            token,
-            shown: reader.finish()?,
-        })
+        Ok(Self { common, habit, work, token, shown: reader.finish()? })
     }
 
     fn shown(&self) -> &[Variable] {
@@ -106,9 +72,7 @@ impl Service {
         let stop = life.stop.clone();
         match config.habit.as_str() {
             "stubborn" => life.tasks.spawn("stubborn", std::future::pending()),
-            "fragile" => life
-                .tasks
-                .spawn("fragile", break_down()),
+            "fragile" => life.tasks.spawn("fragile", break_down()),
             "obedient" => {
                 let (stop, work) = (stop.clone(), config.work);
                 life.tasks.spawn("worker", async move {

@@ -77,23 +77,15 @@ impl Admin {
 
     fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut refusal = json_answer(
-                StatusCode::METHOD_NOT_ALLOWED,
-                &json!({"title": "only GET and HEAD"}),
-            );
-            refusal
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            let mut refusal = json_answer(StatusCode::METHOD_NOT_ALLOWED, &json!({"title": "only GET and HEAD"}));
+            refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return refusal;
         }
         match request.uri().path() {
             "/health" => self.health(),
             "/ready" => self.readiness(),
             "/metrics" => self.numbers(),
-            _ => json_answer(
-                StatusCode::NOT_FOUND,
-                &json!({"title": "try /health, /ready or /metrics"}),
-            ),
+            _ => json_answer(StatusCode::NOT_FOUND, &json!({"title": "try /health, /ready or /metrics"})),
         }
     }
 
@@ -109,11 +101,7 @@ impl Admin {
 
     fn readiness(&self) -> Response<Full<Bytes>> {
         let report = self.ready.report();
-        let status = if report.ready {
-            StatusCode::OK
-        } else {
-            StatusCode::SERVICE_UNAVAILABLE
-        };
+        let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         json_answer(status, &json!(report))
     }
 
@@ -123,10 +111,7 @@ impl Admin {
             Ok(text) => answer(StatusCode::OK, METRICS, text),
             Err(error) => {
                 tracing::error!(%error, "the metrics cannot be written");
-                json_answer(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    &json!({"title": "the metrics cannot be written"}),
-                )
+                json_answer(StatusCode::INTERNAL_SERVER_ERROR, &json!({"title": "the metrics cannot be written"}))
             }
         }
     }

@@ -33,15 +33,8 @@ pub type Show<C> = fn(&C) -> &[Variable];
 ///
 /// # Errors
 /// The code to exit with, after everything was said: 0 for an answered question, 64 for a bad config or argument.
-pub fn command_line<C>(
-    program: &Program,
-    read: Read<C>,
-    show: Show<C>,
-) -> Result<(C, Option<&'static str>), ExitCode> {
-    let arguments: Vec<String> = std::env::args_os()
-        .skip(1)
-        .map(|it| it.to_string_lossy().into_owned())
-        .collect();
+pub fn command_line<C>(program: &Program, read: Read<C>, show: Show<C>) -> Result<(C, Option<&'static str>), ExitCode> {
+    let arguments: Vec<String> = std::env::args_os().skip(1).map(|it| it.to_string_lossy().into_owned()).collect();
     interpret(program, &arguments, &Environment, (read, show)).map_err(|answer| answer.say())
 }
 
@@ -56,11 +49,7 @@ impl Answer {
     fn say(&self) -> ExitCode {
         let text = self.text.as_bytes();
         // A reader that has gone away is no reason for another exit code.
-        let _ = if self.code == 0 {
-            std::io::stdout().write_all(text)
-        } else {
-            std::io::stderr().write_all(text)
-        };
+        let _ = if self.code == 0 { std::io::stdout().write_all(text) } else { std::io::stderr().write_all(text) };
         ExitCode::from(self.code)
     }
 }
@@ -71,20 +60,12 @@ fn interpret<C>(
     vars: &dyn Vars,
     (read, show): (Read<C>, Show<C>),
 ) -> Result<(C, Option<&'static str>), Answer> {
-    let bad = |error: &ConfigError| Answer {
-        code: EXIT_BAD_CONFIG,
-        text: format!("{error}\n"),
-    };
+    let bad = |error: &ConfigError| Answer { code: EXIT_BAD_CONFIG, text: format!("{error}\n") };
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match *words.as_slice() {
-        [] => read(vars)
-            .map(|config| (config, None))
-            .map_err(|error| bad(&error)),
+        [] => read(vars).map(|config| (config, None)).map_err(|error| bad(&error)),
         ["--check-config"] => match read(vars) {
-            Ok(config) => Err(Answer {
-                code: 0,
-                text: checked(show(&config)),
-            }),
+            Ok(config) => Err(Answer { code: 0, text: checked(show(&config)) }),
             Err(error) => Err(bad(&error)),
         },
         ["--version" | "-V"] => {
@@ -100,18 +81,10 @@ fn interpret<C>(
             Err(Answer { code: 0, text })
         }
         [word, ..] => match program.verbs.iter().find(|(verb, _)| [*verb] == *words) {
-            Some((verb, _)) => read(vars)
-                .map(|config| (config, Some(*verb)))
-                .map_err(|error| bad(&error)),
+            Some((verb, _)) => read(vars).map(|config| (config, Some(*verb))).map_err(|error| bad(&error)),
             None => {
-                let text = format!(
-                    "{}: unexpected argument {word:?}; see {0} --help\n",
-                    program.name
-                );
-                Err(Answer {
-                    code: EXIT_BAD_CONFIG,
-                    text,
-                })
+                let text = format!("{}: unexpected argument {word:?}; see {0} --help\n", program.name);
+                Err(Answer { code: EXIT_BAD_CONFIG, text })
             }
         },
     }
@@ -126,28 +99,12 @@ fn checked(variables: &[Variable]) -> String {
 
 fn help(program: &Program, variables: &[Variable]) -> String {
     let name = program.name;
-    let mut text = format!(
-        "{name} {}\n{}\n\nUsage:\n",
-        env!("CARGO_PKG_VERSION"),
-        program.about
-    );
+    let mut text = format!("{name} {}\n{}\n\nUsage:\n", env!("CARGO_PKG_VERSION"), program.about);
     let mut usage = vec![(name.to_owned(), "run until SIGTERM or SIGINT")];
-    usage.extend(
-        program
-            .verbs
-            .iter()
-            .map(|(verb, about)| (format!("{name} {verb}"), *about)),
-    );
-    usage.push((
-        format!("{name} --check-config"),
-        "print the configuration, secrets masked; exit 64 if it is wrong",
-    ));
+    usage.extend(program.verbs.iter().map(|(verb, about)| (format!("{name} {verb}"), *about)));
+    usage.push((format!("{name} --check-config"), "print the configuration, secrets masked; exit 64 if it is wrong"));
     usage.push((format!("{name} --version"), "print the version"));
-    let width = usage
-        .iter()
-        .map(|(line, _)| line.len())
-        .max()
-        .unwrap_or_default();
+    let width = usage.iter().map(|(line, _)| line.len()).max().unwrap_or_default();
     for (line, about) in usage {
         let _ = writeln!(text, "  {line:width$}  {about}");
     }
@@ -160,7 +117,9 @@ fn help(program: &Program, variables: &[Variable]) -> String {
         };
         let _ = writeln!(text, "  {} {default}\n      {}", it.name, it.about);
     }
-    text.push_str("\nA secret may also be given as the path of a file that holds it, in a variable that ends in _FILE.\n");
+    text.push_str(
+        "\nA secret may also be given as the path of a file that holds it, in a variable that ends in _FILE.\n",
+    );
     text
 }
 
@@ -170,11 +129,8 @@ mod tests {
     use crate::{Common, ConfigError, Reader, Variable, Vars};
     use std::collections::BTreeMap;
 
-    const PROGRAM: Program = Program {
-        name: "견본",
-        about: "An example.",
-        verbs: &[("migrate", "bring the schema up to date")],
-    };
+    const PROGRAM: Program =
+        Program { name: "견본", about: "An example.", verbs: &[("migrate", "bring the schema up to date")] };
 
     fn read(vars: &dyn Vars) -> Result<Vec<Variable>, ConfigError> {
         let mut reader = Reader::new(vars);
@@ -185,10 +141,8 @@ mod tests {
 
     fn ask(words: &[&str], vars: &[(&str, &str)]) -> Result<Option<&'static str>, (u8, String)> {
         let words: Vec<String> = words.iter().map(|it| (*it).to_owned()).collect();
-        let vars: BTreeMap<String, String> = vars
-            .iter()
-            .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
-            .collect();
+        let vars: BTreeMap<String, String> =
+            vars.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
         let show: super::Show<Vec<Variable>> = |variables| variables;
         interpret(&PROGRAM, &words, &vars, (read, show))
             .map(|(_, verb)| verb)
@@ -207,34 +161,20 @@ mod tests {
 
     #[test]
     fn shows_the_config_without_its_secrets() {
-        let (code, text) = ask(
-            &["--check-config"],
-            &[("TOKEN", "열려라"), ("REPLICA", "서울-1")],
-        )
-        .unwrap_err();
+        let (code, text) = ask(&["--check-config"], &[("TOKEN", "열려라"), ("REPLICA", "서울-1")]).unwrap_err();
         assert_eq!(code, 0);
-        assert!(
-            text.contains("TOKEN=***\n") && text.contains("REPLICA=서울-1\n"),
-            "{text}"
-        );
+        assert!(text.contains("TOKEN=***\n") && text.contains("REPLICA=서울-1\n"), "{text}");
         assert!(text.contains("DRAIN_SECONDS=25\n"), "{text}");
         assert!(!text.contains("열려라"), "{text}");
     }
 
     #[test]
     fn refuses_with_every_problem() {
-        let (code, text) = ask(
-            &["--check-config"],
-            &[("DRAIN_SECONDS", "곧"), ("LOG", "informational")],
-        )
-        .unwrap_err();
+        let (code, text) = ask(&["--check-config"], &[("DRAIN_SECONDS", "곧"), ("LOG", "informational")]).unwrap_err();
         assert_eq!(code, 64);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 3, "{text}");
-        assert!(
-            text.contains("DRAIN_SECONDS: is \"곧\"; expected a number of seconds"),
-            "{text}"
-        );
+        assert!(text.contains("DRAIN_SECONDS: is \"곧\"; expected a number of seconds"), "{text}");
     }
 
     #[test]

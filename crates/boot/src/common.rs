@@ -40,48 +40,17 @@ pub struct Common {
 impl Common {
     /// Reads the variables that every service has.
     pub fn read(reader: &mut Reader<'_>, default_admin_addr: &str) -> Self {
-        let log = reader.text(
-            "LOG",
-            "which log lines are written, such as info or info,bus=debug",
-            "info",
-        );
+        let log = reader.text("LOG", "which log lines are written, such as info or info,bus=debug", "info");
         check_log(reader, &log);
-        let format = reader.choice(
-            "LOG_FORMAT",
-            "how log lines are written",
-            "json",
-            &["json", "pretty"],
-        );
+        let format = reader.choice("LOG_FORMAT", "how log lines are written", "json", &["json", "pretty"]);
         Self {
             log,
-            log_format: if format == "pretty" {
-                LogFormat::Pretty
-            } else {
-                LogFormat::Json
-            },
-            otlp: reader.url(
-                "OTEL_EXPORTER_OTLP_ENDPOINT",
-                "where traces go, as OTLP over HTTP",
-                None,
-            ),
-            admin_addr: reader.address(
-                "ADMIN_ADDR",
-                "where /health, /ready and /metrics answer",
-                default_admin_addr,
-            ),
-            drain: reader.duration_seconds(
-                "DRAIN_SECONDS",
-                "seconds that a stop may take",
-                25,
-                0..=3600,
-            ),
+            log_format: if format == "pretty" { LogFormat::Pretty } else { LogFormat::Json },
+            otlp: reader.url("OTEL_EXPORTER_OTLP_ENDPOINT", "where traces go, as OTLP over HTTP", None),
+            admin_addr: reader.address("ADMIN_ADDR", "where /health, /ready and /metrics answer", default_admin_addr),
+            drain: reader.duration_seconds("DRAIN_SECONDS", "seconds that a stop may take", 25, 0..=3600),
             replica: read_replica(reader),
-            worker_threads: reader.count(
-                "WORKER_THREADS",
-                "threads of the async runtime",
-                2,
-                1..=256,
-            ),
+            worker_threads: reader.count("WORKER_THREADS", "threads of the async runtime", 2, 1..=256),
         }
     }
 }
@@ -101,11 +70,7 @@ fn check_log(reader: &mut Reader<'_>, log: &str) {
 
 fn read_replica(reader: &mut Reader<'_>) -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = if host.trim().is_empty() {
-        "localhost"
-    } else {
-        host.trim()
-    };
+    let host = if host.trim().is_empty() { "localhost" } else { host.trim() };
     let own = format!("{host}-{}", std::process::id());
     let about = "this replica's name, unique among the service's replicas (default: host name and process id)";
     reader.text_optional("REPLICA", about).unwrap_or(own)

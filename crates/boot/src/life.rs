@@ -83,19 +83,10 @@ impl Life {
         life.registry.register(Box::new(ProcessFigures::new()?))?;
         let metrics = Metrics::new(&life.registry, service)?;
         let signals = Signals::take().map_err(StartError::Signals)?;
-        let refused = |source| StartError::Admin {
-            addr: common.admin_addr,
-            source,
-        };
-        let listener = TcpListener::bind(common.admin_addr)
-            .await
-            .map_err(refused)?;
+        let refused = |source| StartError::Admin { addr: common.admin_addr, source };
+        let listener = TcpListener::bind(common.admin_addr).await.map_err(refused)?;
         let addr = listener.local_addr().map_err(refused)?;
-        life.telemetry = Some(Telemetry::start(
-            service,
-            common,
-            metrics.spans_lost.clone(),
-        )?);
+        life.telemetry = Some(Telemetry::start(service, common, metrics.spans_lost.clone())?);
         life.background.spawn(signals.obey(life.stop.clone()));
         let admin = Admin {
             service,
@@ -179,30 +170,19 @@ impl Life {
     pub async fn finish(&self, ended: anyhow::Result<()>) -> anyhow::Result<()> {
         self.stop.cancel();
         let since = *self.stopped_at.get_or_init(Instant::now);
-        let left = self
-            .tasks
-            .drain(self.drain.saturating_sub(since.elapsed()))
-            .await;
+        let left = self.tasks.drain(self.drain.saturating_sub(since.elapsed())).await;
         ended?;
         if let Some(task) = self.tasks.crashed() {
             return Err(anyhow!("the task {task} panicked"));
         }
         if !left.is_empty() {
-            return Err(anyhow!(
-                "these tasks did not end within {:?}: {}",
-                self.drain,
-                left.join(", ")
-            ));
+            return Err(anyhow!("these tasks did not end within {:?}: {}", self.drain, left.join(", ")));
         }
         Ok(())
     }
 
     fn names(&self) -> String {
         let names = self.tasks.running();
-        if names.is_empty() {
-            "no named task".to_owned()
-        } else {
-            names.join(", ")
-        }
+        if names.is_empty() { "no named task".to_owned() } else { names.join(", ") }
     }
 }

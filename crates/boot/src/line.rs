@@ -27,23 +27,11 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
     N: for<'writer> FormatFields<'writer> + 'static,
 {
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        out: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
+    fn format_event(&self, context: &FmtContext<'_, S, N>, out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut spans: Vec<(&'static str, String)> = Vec::new();
-        for span in context
-            .event_scope()
-            .into_iter()
-            .flat_map(tracing_subscriber::registry::Scope::from_root)
-        {
+        for span in context.event_scope().into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
             let extensions = span.extensions();
-            let fields = extensions
-                .get::<FormattedFields<N>>()
-                .map(|it| it.fields.clone())
-                .unwrap_or_default();
+            let fields = extensions.get::<FormattedFields<N>>().map(|it| it.fields.clone()).unwrap_or_default();
             spans.push((span.name(), fields));
         }
         let trace = trace::entered().map(|it| it.trace_id());
@@ -83,12 +71,7 @@ struct JsonSpan<'line> {
 }
 
 impl Line {
-    fn json(
-        &self,
-        mut out: Writer<'_>,
-        event: &Event<'_>,
-        (spans, trace_id, fields): Told<'_>,
-    ) -> fmt::Result {
+    fn json(&self, mut out: Writer<'_>, event: &Event<'_>, (spans, trace_id, fields): Told<'_>) -> fmt::Result {
         let line = JsonLine {
             time: now()?,
             level: event.metadata().level().as_str(),
@@ -100,35 +83,16 @@ impl Line {
             fields: fields.rest,
             spans: spans
                 .iter()
-                .map(|(name, fields)| JsonSpan {
-                    name,
-                    fields: serde_json::from_str(fields).ok(),
-                })
+                .map(|(name, fields)| JsonSpan { name, fields: serde_json::from_str(fields).ok() })
                 .collect(),
         };
-        writeln!(
-            out,
-            "{}",
-            serde_json::to_string(&line).map_err(|_| fmt::Error)?
-        )
+        writeln!(out, "{}", serde_json::to_string(&line).map_err(|_| fmt::Error)?)
     }
 
-    fn text(
-        &self,
-        mut out: Writer<'_>,
-        event: &Event<'_>,
-        (spans, trace_id, fields): Told<'_>,
-    ) -> fmt::Result {
+    fn text(&self, mut out: Writer<'_>, event: &Event<'_>, (spans, trace_id, fields): Told<'_>) -> fmt::Result {
         let meta = event.metadata();
         let (level, target) = (meta.level(), meta.target());
-        write!(
-            out,
-            "{} {level:5} {}@{} {target}: {}",
-            now()?,
-            self.service,
-            self.replica,
-            fields.message
-        )?;
+        write!(out, "{} {level:5} {}@{} {target}: {}", now()?, self.service, self.replica, fields.message)?;
         for (name, value) in &fields.rest {
             write!(out, " {name}={value}")?;
         }
@@ -158,9 +122,7 @@ struct Fields {
 impl Fields {
     fn put(&mut self, field: &Field, value: Value) {
         if field.name() == "message" {
-            self.message = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
+            self.message = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         } else {
             self.rest.insert(field.name().to_owned(), value);
         }

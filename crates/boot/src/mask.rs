@@ -39,19 +39,10 @@ mod tests {
     #[test]
     fn hides_what_is_secret_and_nothing_else() {
         for (text, shown) in [
-            (
-                "postgres://chavion:비밀@db:5432/chavion",
-                "postgres://chavion:***@db:5432/chavion",
-            ),
+            ("postgres://chavion:비밀@db:5432/chavion", "postgres://chavion:***@db:5432/chavion"),
             ("redis://:hunter2@cache/0", "redis://:***@cache/0"),
-            (
-                "postgres:///chavion?host=/run/postgres",
-                "postgres:///chavion?host=/run/postgres",
-            ),
-            (
-                "postgres://db/x?user=a&password=hunter2",
-                "postgres://db/x?user=a&password=***",
-            ),
+            ("postgres:///chavion?host=/run/postgres", "postgres:///chavion?host=/run/postgres"),
+            ("postgres://db/x?user=a&password=hunter2", "postgres://db/x?user=a&password=***"),
             ("http://127.0.0.1:4318/", "http://127.0.0.1:4318/"),
             ("hunter2", "***"),
         ] {

@@ -14,17 +14,12 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new(registry: &Registry, service: &str) -> Result<Self, prometheus::Error> {
         let ready = IntGauge::new("chavion_boot_ready", "1 while `/ready` says ready, else 0.")?;
-        let spans_lost = IntCounter::new(
-            "chavion_boot_spans_lost_total",
-            "Spans that could not be handed to the trace collector.",
-        )?;
+        let spans_lost =
+            IntCounter::new("chavion_boot_spans_lost_total", "Spans that could not be handed to the trace collector.")?;
         let build = IntGauge::with_opts(
-            Opts::new(
-                "chavion_boot_build_info",
-                "Always 1; its labels tell what is running.",
-            )
-            .const_label("service", service)
-            .const_label("version", env!("CARGO_PKG_VERSION")),
+            Opts::new("chavion_boot_build_info", "Always 1; its labels tell what is running.")
+                .const_label("service", service)
+                .const_label("version", env!("CARGO_PKG_VERSION")),
         )?;
         build.set(1);
         registry.register(Box::new(build))?;

@@ -46,10 +46,7 @@ pub(crate) fn pipeline(
     let address = format!("{}/{PATH}", endpoint.as_str().trim_end_matches('/'));
     let exporter = SpanExporter::builder()
         .with_http()
-        .with_http_client(OnRuntime {
-            runtime: Handle::current(),
-            inner,
-        })
+        .with_http_client(OnRuntime { runtime: Handle::current(), inner })
         .with_protocol(Protocol::HttpBinary)
         .with_timeout(PATIENCE)
         .with_endpoint(address)
@@ -61,15 +58,8 @@ pub(crate) fn pipeline(
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
         .with_attribute(KeyValue::new("service.instance.id", replica.to_owned()))
         .build();
-    let watched = Watched {
-        exporter,
-        lost,
-        away: AtomicBool::new(false),
-    };
-    Ok(SdkTracerProvider::builder()
-        .with_batch_exporter(watched)
-        .with_resource(resource)
-        .build())
+    let watched = Watched { exporter, lost, away: AtomicBool::new(false) };
+    Ok(SdkTracerProvider::builder().with_batch_exporter(watched).with_resource(resource).build())
 }
 
 /// Sends on the service's runtime what the exporter's own thread, which has none, asks for.
@@ -88,9 +78,7 @@ impl fmt::Debug for OnRuntime {
 impl HttpClient for OnRuntime {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let inner = Arc::clone(&self.inner);
-        self.runtime
-            .spawn(async move { inner.send_bytes(request).await })
-            .await?
+        self.runtime.spawn(async move { inner.send_bytes(request).await }).await?
     }
 }
 

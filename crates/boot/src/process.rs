@@ -23,21 +23,12 @@ pub(crate) struct ProcessFigures {
 impl ProcessFigures {
     pub(crate) fn new() -> Result<Self, prometheus::Error> {
         let figures = Self {
-            cpu_seconds: Counter::new(
-                "process_cpu_seconds_total",
-                "User and system CPU time, in seconds.",
-            )?,
-            resident_bytes: Gauge::new(
-                "process_resident_memory_bytes",
-                "Resident memory, in bytes.",
-            )?,
+            cpu_seconds: Counter::new("process_cpu_seconds_total", "User and system CPU time, in seconds.")?,
+            resident_bytes: Gauge::new("process_resident_memory_bytes", "Resident memory, in bytes.")?,
             virtual_bytes: Gauge::new("process_virtual_memory_bytes", "Virtual memory, in bytes.")?,
             open_files: Gauge::new("process_open_fds", "Open file descriptors.")?,
             threads: Gauge::new("process_threads", "Threads.")?,
-            start_seconds: Gauge::new(
-                "process_start_time_seconds",
-                "Start time, in seconds since 1970.",
-            )?,
+            start_seconds: Gauge::new("process_start_time_seconds", "Start time, in seconds since 1970.")?,
         };
         figures.start_seconds.set(started().unwrap_or_default());
         Ok(figures)
@@ -45,8 +36,7 @@ impl ProcessFigures {
 
     fn refresh(&self) {
         if let Some(seconds) = cpu_seconds() {
-            self.cpu_seconds
-                .inc_by((seconds - self.cpu_seconds.get()).max(0.0));
+            self.cpu_seconds.inc_by((seconds - self.cpu_seconds.get()).max(0.0));
         }
         if let Ok(status) = fs::read_to_string("/proc/self/status") {
             for (field, scale, gauge) in [
@@ -62,8 +52,7 @@ impl ProcessFigures {
         if let Ok(entries) = fs::read_dir("/proc/self/fd") {
             // The directory that is being read is itself open.
             let open = entries.count().saturating_sub(1);
-            self.open_files
-                .set(u32::try_from(open).map_or(f64::MAX, f64::from));
+            self.open_files.set(u32::try_from(open).map_or(f64::MAX, f64::from));
         }
     }
 
@@ -86,22 +75,13 @@ impl Collector for ProcessFigures {
 
     fn collect(&self) -> Vec<MetricFamily> {
         self.refresh();
-        self.all()
-            .into_iter()
-            .flat_map(Collector::collect)
-            .collect()
+        self.all().into_iter().flat_map(Collector::collect).collect()
     }
 }
 
 /// Returns the first number after `field` in the text of `/proc/self/status`.
 fn field_of(status: &str, field: &str) -> Option<f64> {
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix(field))?
-        .split_whitespace()
-        .next()?
-        .parse()
-        .ok()
+    status.lines().find_map(|line| line.strip_prefix(field))?.split_whitespace().next()?.parse().ok()
 }
 
 /// Returns the fields of `/proc/self/stat` after the program's name, which may itself hold spaces and brackets.

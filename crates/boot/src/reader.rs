@@ -49,10 +49,8 @@ pub struct ConfigError {
 }
 
 fn lines(problems: &[Problem]) -> String {
-    let lines: Vec<_> = problems
-        .iter()
-        .map(|it| format!("{}: {}; expected {}", it.variable, it.problem, it.expected))
-        .collect();
+    let lines: Vec<_> =
+        problems.iter().map(|it| format!("{}: {}; expected {}", it.variable, it.problem, it.expected)).collect();
     lines.join("\n")
 }
 
@@ -67,9 +65,7 @@ pub struct Reader<'vars> {
 
 impl std::fmt::Debug for Reader<'_> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Reader")
-            .field("variables", &self.variables)
-            .finish_non_exhaustive()
+        out.debug_struct("Reader").field("variables", &self.variables).finish_non_exhaustive()
     }
 }
 
@@ -77,17 +73,12 @@ impl<'vars> Reader<'vars> {
     /// Starts reading from `vars`.
     #[must_use]
     pub fn new(vars: &'vars dyn Vars) -> Self {
-        Self {
-            vars,
-            variables: Vec::new(),
-            problems: Vec::new(),
-        }
+        Self { vars, variables: Vec::new(), problems: Vec::new() }
     }
 
     /// Reads any text.
     pub fn text(&mut self, name: &str, about: &str, default: &str) -> String {
-        self.given(name, about, Some(default.to_owned()))
-            .unwrap_or_else(|| default.to_owned())
+        self.given(name, about, Some(default.to_owned())).unwrap_or_else(|| default.to_owned())
     }
 
     /// Reads any text that may be left out.
@@ -104,69 +95,33 @@ impl<'vars> Reader<'vars> {
 
     /// Reads true, yes, on or 1, or false, no, off or 0.
     pub fn flag(&mut self, name: &str, about: &str, default: bool) -> bool {
-        self.parsed(name, about, (default, "true or false"), |text| {
-            match text.to_ascii_lowercase().as_str() {
-                "true" | "yes" | "on" | "1" => Some(true),
-                "false" | "no" | "off" | "0" => Some(false),
-                _ => None,
-            }
+        self.parsed(name, about, (default, "true or false"), |text| match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => Some(true),
+            "false" | "no" | "off" | "0" => Some(false),
+            _ => None,
         })
     }
 
     /// Reads a whole number within `range`.
-    pub fn count(
-        &mut self,
-        name: &str,
-        about: &str,
-        default: usize,
-        range: RangeInclusive<usize>,
-    ) -> usize {
+    pub fn count(&mut self, name: &str, about: &str, default: usize, range: RangeInclusive<usize>) -> usize {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
-        self.parsed(name, about, (default, &expected), |text| {
-            text.parse().ok().filter(|it| range.contains(it))
-        })
+        self.parsed(name, about, (default, &expected), |text| text.parse().ok().filter(|it| range.contains(it)))
     }
 
     /// Reads a time in seconds within `range`; a fraction such as 0.5 is fine.
-    pub fn duration_seconds(
-        &mut self,
-        name: &str,
-        about: &str,
-        default: u64,
-        range: RangeInclusive<u64>,
-    ) -> Duration {
-        let expected = format!(
-            "a number of seconds from {} to {}",
-            range.start(),
-            range.end()
-        );
+    pub fn duration_seconds(&mut self, name: &str, about: &str, default: u64, range: RangeInclusive<u64>) -> Duration {
+        let expected = format!("a number of seconds from {} to {}", range.start(), range.end());
         let within = Duration::from_secs(*range.start())..=Duration::from_secs(*range.end());
         let read = |text: &str| {
             let time = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
             within.contains(&time).then_some(Seconds(time))
         };
-        self.parsed(
-            name,
-            about,
-            (Seconds(Duration::from_secs(default)), &expected),
-            read,
-        )
-        .0
+        self.parsed(name, about, (Seconds(Duration::from_secs(default)), &expected), read).0
     }
 
     /// Reads a time in whole milliseconds within `range`.
-    pub fn millis(
-        &mut self,
-        name: &str,
-        about: &str,
-        default: u64,
-        range: RangeInclusive<u64>,
-    ) -> Duration {
-        let expected = format!(
-            "a whole number of milliseconds from {} to {}",
-            range.start(),
-            range.end()
-        );
+    pub fn millis(&mut self, name: &str, about: &str, default: u64, range: RangeInclusive<u64>) -> Duration {
+        let expected = format!("a whole number of milliseconds from {} to {}", range.start(), range.end());
         let read = |text: &str| text.parse().ok().filter(|it| range.contains(it));
         Duration::from_millis(self.parsed(name, about, (default, &expected), read))
     }
@@ -181,18 +136,12 @@ impl<'vars> Reader<'vars> {
 
     /// Reads an http:// or https:// URL that may be left out when it has no default.
     pub fn url(&mut self, name: &str, about: &str, default: Option<&str>) -> Option<Url> {
-        let text = self
-            .given(name, about, default.map(str::to_owned))
-            .or_else(|| default.map(str::to_owned))?;
+        let text = self.given(name, about, default.map(str::to_owned)).or_else(|| default.map(str::to_owned))?;
         self.show(&masked_url(&text));
         let web = |url: &Url| matches!(url.scheme(), "http" | "https") && url.host().is_some();
         let url = Url::parse(&text).ok().filter(web);
         if url.is_none() {
-            self.refuse(
-                name,
-                "is not a web address",
-                "a URL such as http://127.0.0.1:4318",
-            );
+            self.refuse(name, "is not a web address", "a URL such as http://127.0.0.1:4318");
         }
         url
     }
@@ -217,17 +166,9 @@ impl<'vars> Reader<'vars> {
             Ok(url) if schemes.contains(&url.scheme()) => self.show(&masked_url(&text)),
             Ok(url) => {
                 let problem = format!("has the scheme {}", quoted(url.scheme()));
-                self.refuse(
-                    name,
-                    &problem,
-                    &format!("a URL that begins with {}", starts(schemes)),
-                );
+                self.refuse(name, &problem, &format!("a URL that begins with {}", starts(schemes)));
             }
-            Err(_) => self.refuse(
-                name,
-                "is not a URL",
-                &format!("a URL that begins with {}", starts(schemes)),
-            ),
+            Err(_) => self.refuse(name, "is not a URL", &format!("a URL that begins with {}", starts(schemes))),
         }
         SecretString::from(text)
     }
@@ -249,10 +190,7 @@ impl<'vars> Reader<'vars> {
         if self.problems.is_empty() {
             return Ok(self.variables);
         }
-        Err(ConfigError {
-            problems: self.problems,
-            variables: self.variables,
-        })
+        Err(ConfigError { problems: self.problems, variables: self.variables })
     }
 
     fn parsed<T: Display>(
@@ -266,11 +204,7 @@ impl<'vars> Reader<'vars> {
             return default;
         };
         read(&text).unwrap_or_else(|| {
-            self.refuse(
-                name,
-                &format!("is {}", quoted(&text)),
-                &format!("{expected} (default {default})"),
-            );
+            self.refuse(name, &format!("is {}", quoted(&text)), &format!("{expected} (default {default})"));
             default
         })
     }
@@ -316,11 +250,7 @@ impl<'vars> Reader<'vars> {
             return Ok(text);
         };
         if text.is_some() {
-            self.refuse(
-                name,
-                &format!("is set, and so is {file}"),
-                "only one of the two",
-            );
+            self.refuse(name, &format!("is set, and so is {file}"), "only one of the two");
             return Err(());
         }
         let problem = match std::fs::read_to_string(&path) {
@@ -328,11 +258,7 @@ impl<'vars> Reader<'vars> {
             Ok(_) => format!("names {}, which is empty", quoted(&path)),
             Err(error) => format!("names {}, which cannot be read: {error}", quoted(&path)),
         };
-        self.refuse(
-            &file,
-            &problem,
-            "the path of a readable file that holds the secret and nothing else",
-        );
+        self.refuse(&file, &problem, "the path of a readable file that holds the secret and nothing else");
         Err(())
     }
 
@@ -368,9 +294,6 @@ fn quoted(text: &str) -> String {
 }
 
 fn starts(schemes: &[&str]) -> String {
-    let starts: Vec<_> = schemes
-        .iter()
-        .map(|scheme| format!("{scheme}://"))
-        .collect();
+    let starts: Vec<_> = schemes.iter().map(|scheme| format!("{scheme}://")).collect();
     starts.join(" or ")
 }

@@ -28,10 +28,7 @@ pub struct Report {
 
 impl Readiness {
     pub(crate) fn new(stop: CancellationToken) -> Self {
-        Self {
-            parts: Arc::new(watch::Sender::new(BTreeMap::new())),
-            stop,
-        }
+        Self { parts: Arc::new(watch::Sender::new(BTreeMap::new())), stop }
     }
 
     /// Names a part that the service waits for; it is down until [`Part::up`]. A service names all its parts
@@ -41,10 +38,7 @@ impl Readiness {
         self.parts.send_modify(|parts| {
             parts.entry(name).or_insert(false);
         });
-        Part {
-            name,
-            readiness: self.clone(),
-        }
+        Part { name, readiness: self.clone() }
     }
 
     /// Tells what is missing.
@@ -52,11 +46,7 @@ impl Readiness {
     pub fn report(&self) -> Report {
         let stopping = self.stop.is_cancelled();
         let missing = missing(&self.parts.borrow());
-        Report {
-            ready: missing.is_empty() && !stopping,
-            missing,
-            stopping,
-        }
+        Report { ready: missing.is_empty() && !stopping, missing, stopping }
     }
 
     /// Waits until every part is up.
@@ -71,11 +61,7 @@ fn missing(parts: &BTreeMap<&'static str, bool>) -> Vec<&'static str> {
     if parts.is_empty() {
         return vec!["start"];
     }
-    parts
-        .iter()
-        .filter(|(_, up)| !**up)
-        .map(|(name, _)| *name)
-        .collect()
+    parts.iter().filter(|(_, up)| !**up).map(|(name, _)| *name).collect()
 }
 
 /// One part of a service, which its owner moves up and down.
@@ -97,10 +83,7 @@ impl Part {
     }
 
     fn set(&self, up: bool) {
-        let changed = self
-            .readiness
-            .parts
-            .send_if_modified(|parts| parts.insert(self.name, up) != Some(up));
+        let changed = self.readiness.parts.send_if_modified(|parts| parts.insert(self.name, up) != Some(up));
         if changed {
             tracing::info!(part = self.name, up, "part changed");
         }

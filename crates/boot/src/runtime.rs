@@ -14,11 +14,7 @@ const LAST_GRACE: Duration = Duration::from_millis(200);
 /// Runs `life` to its end on a runtime with that many worker threads; what is still running then is dropped.
 /// Exits with 1 when the system grants no threads.
 pub fn block_on(worker_threads: usize, life: impl Future<Output = ExitCode>) -> ExitCode {
-    let runtime = match Builder::new_multi_thread()
-        .worker_threads(worker_threads)
-        .enable_all()
-        .build()
-    {
+    let runtime = match Builder::new_multi_thread().worker_threads(worker_threads).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&StartError::Runtime(error)),
     };

@@ -15,19 +15,13 @@ pub(crate) struct Signals {
 impl Signals {
     /// Takes the signals over from the system's default, which would kill.
     pub(crate) fn take() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     /// Cancels `stop` at the first signal and ends the process at the second.
     pub(crate) async fn obey(mut self, stop: CancellationToken) {
         let (name, _) = self.next().await;
-        tracing::info!(
-            signal = name,
-            "asked to stop: draining; a second signal leaves at once"
-        );
+        tracing::info!(signal = name, "asked to stop: draining; a second signal leaves at once");
         stop.cancel();
         let (name, number) = self.next().await;
         tracing::warn!(signal = name, "asked again: leaving without a drain");
@@ -42,10 +36,7 @@ impl Signals {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "skipping the drain is what the second signal asks for"
-)]
+#[expect(clippy::disallowed_methods, reason = "skipping the drain is what the second signal asks for")]
 fn leave(code: i32) -> ! {
     std::process::exit(code)
 }

@@ -29,11 +29,7 @@ struct State {
 
 impl Tasks {
     pub(crate) fn new(stop: CancellationToken) -> Self {
-        Self {
-            tracker: TaskTracker::new(),
-            state: Arc::default(),
-            stop,
-        }
+        Self { tracker: TaskTracker::new(), state: Arc::default(), stop }
     }
 
     /// Starts a task. It should end soon after the service's stop token is cancelled; the name tells on it if not.
@@ -56,20 +52,13 @@ impl Tasks {
     /// Tells the names of the tasks that run now.
     #[must_use]
     pub fn running(&self) -> Vec<&'static str> {
-        self.lock()
-            .running
-            .values()
-            .map(|(name, _)| *name)
-            .collect()
+        self.lock().running.values().map(|(name, _)| *name).collect()
     }
 
     /// Waits at most `patience` for all tasks to end, then cuts the rest and returns their names.
     pub(crate) async fn drain(&self, patience: Duration) -> Vec<&'static str> {
         self.tracker.close();
-        if tokio::time::timeout(patience, self.tracker.wait())
-            .await
-            .is_ok()
-        {
+        if tokio::time::timeout(patience, self.tracker.wait()).await.is_ok() {
             return Vec::new();
         }
         let state = self.lock();
@@ -90,11 +79,7 @@ impl Tasks {
         if let Some(panic) = panic {
             state.crashed.get_or_insert(name);
             drop(state);
-            tracing::error!(
-                task = name,
-                panic = said(panic.as_ref()),
-                "a task panicked: stopping"
-            );
+            tracing::error!(task = name, panic = said(panic.as_ref()), "a task panicked: stopping");
             self.stop.cancel();
         }
     }
@@ -129,10 +114,7 @@ mod tests {
         tasks.spawn("brief", async {});
         stop.cancel();
         assert_eq!(tasks.drain(Duration::from_millis(50)).await, ["고집쟁이"]);
-        assert!(
-            tasks.drain(Duration::from_secs(30)).await.is_empty(),
-            "the rest was cut"
-        );
+        assert!(tasks.drain(Duration::from_secs(30)).await.is_empty(), "the rest was cut");
     }
 
     #[tokio::test]

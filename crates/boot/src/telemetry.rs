@@ -27,18 +27,9 @@ pub(crate) struct Telemetry {
 
 impl Telemetry {
     /// Takes over the process's logs, panics and spans.
-    pub(crate) fn start(
-        service: &'static str,
-        common: &Common,
-        lost: IntCounter,
-    ) -> Result<Self, StartError> {
-        let line = Line {
-            service,
-            replica: common.replica.clone(),
-            format: common.log_format,
-        };
-        let filter = EnvFilter::try_new(&common.log)
-            .map_err(|error| StartError::Telemetry(error.to_string()))?;
+    pub(crate) fn start(service: &'static str, common: &Common, lost: IntCounter) -> Result<Self, StartError> {
+        let line = Line { service, replica: common.replica.clone(), format: common.log_format };
+        let filter = EnvFilter::try_new(&common.log).map_err(|error| StartError::Telemetry(error.to_string()))?;
         let logs = match common.log_format {
             LogFormat::Json => fmt::layer()
                 .with_writer(io::stderr)
@@ -55,12 +46,7 @@ impl Telemetry {
                 .boxed(),
         };
         let spans = match &common.otlp {
-            Some(endpoint) => Some(crate::otlp::pipeline(
-                endpoint,
-                service,
-                &common.replica,
-                lost,
-            )?),
+            Some(endpoint) => Some(crate::otlp::pipeline(endpoint, service, &common.replica, lost)?),
             None => None,
         };
         // The level of spans is fixed: quieter logs must not tear holes into traces.
@@ -95,10 +81,7 @@ impl Telemetry {
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let text = crate::tasks::said(panic.payload());
-        let place = panic
-            .location()
-            .map(ToString::to_string)
-            .unwrap_or_default();
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(panic = text, place, "panicked");
     }));
 }

@@ -4,9 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use opentelemetry::trace::{
-    SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
-};
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState};
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -24,20 +22,14 @@ pub struct Traceparent {
 
 /// A text that is no valid `traceparent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "not a traceparent; expected 00-<32 hex digits>-<16 hex digits>-<2 hex digits>, ids not all zero"
-)]
+#[error("not a traceparent; expected 00-<32 hex digits>-<16 hex digits>-<2 hex digits>, ids not all zero")]
 pub struct NotATraceparent;
 
 impl Traceparent {
     /// Starts a new trace.
     #[must_use]
     pub fn generate() -> Self {
-        Self {
-            trace: rand::random_range(1..=u128::MAX),
-            span: rand::random_range(1..=u64::MAX),
-            sampled: true,
-        }
+        Self { trace: rand::random_range(1..=u128::MAX), span: rand::random_range(1..=u64::MAX), sampled: true }
     }
 
     /// Returns the trace's id as 32 hex digits.
@@ -55,11 +47,7 @@ impl Traceparent {
     }
 
     fn remote(self) -> SpanContext {
-        let flags = if self.sampled {
-            TraceFlags::SAMPLED
-        } else {
-            TraceFlags::default()
-        };
+        let flags = if self.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
         let (trace, span) = (TraceId::from(self.trace), SpanId::from(self.span));
         SpanContext::new(trace, span, flags, true, TraceState::default())
     }
@@ -67,13 +55,7 @@ impl Traceparent {
 
 impl fmt::Display for Traceparent {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "00-{:032x}-{:016x}-{:02x}",
-            self.trace,
-            self.span,
-            u8::from(self.sampled)
-        )
+        write!(out, "00-{:032x}-{:016x}-{:02x}", self.trace, self.span, u8::from(self.sampled))
     }
 }
 
@@ -83,9 +65,7 @@ impl FromStr for Traceparent {
     fn from_str(text: &str) -> Result<Self, NotATraceparent> {
         let mut parts = text.split('-');
         let mut next = |digits: usize| {
-            let hex = |it: &&str| {
-                it.len() == digits && it.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-            };
+            let hex = |it: &&str| it.len() == digits && it.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
             parts.next().filter(hex).ok_or(NotATraceparent)
         };
         let (version, trace, span, flags) = (next(2)?, next(32)?, next(16)?, next(2)?);
@@ -99,11 +79,7 @@ impl FromStr for Traceparent {
         if trace == 0 || span == 0 {
             return Err(NotATraceparent);
         }
-        Ok(Self {
-            trace,
-            span,
-            sampled: flags & 1 == 1,
-        })
+        Ok(Self { trace, span, sampled: flags & 1 == 1 })
     }
 }
 
@@ -117,9 +93,7 @@ pub fn follow(span: &Span, incoming: Option<&str>) -> Traceparent {
         // Fails only where no collector is configured, and then there is nobody to tell.
         let _ = span.set_parent(context);
     }
-    of_span(span)
-        .or(incoming)
-        .unwrap_or_else(Traceparent::generate)
+    of_span(span).or(incoming).unwrap_or_else(Traceparent::generate)
 }
 
 /// Runs `future` inside `span`, as a child of the incoming traceparent, so that [`current`] knows it in there.
@@ -132,15 +106,12 @@ pub async fn scope<F: Future>(span: Span, incoming: Option<&str>, future: F) -> 
 /// else what [`scope`] was given, else a new trace.
 #[must_use]
 pub fn current() -> Traceparent {
-    of_span(&Span::current())
-        .or_else(carried)
-        .unwrap_or_else(Traceparent::generate)
+    of_span(&Span::current()).or_else(carried).unwrap_or_else(Traceparent::generate)
 }
 
 /// Returns the trace that the running code is in, if it is in one; asks no subscriber, so that a log line may call it.
 pub(crate) fn entered() -> Option<Traceparent> {
-    opentelemetry::Context::map_current(|context| Traceparent::of(context.span().span_context()))
-        .or_else(carried)
+    opentelemetry::Context::map_current(|context| Traceparent::of(context.span().span_context())).or_else(carried)
 }
 
 fn carried() -> Option<Traceparent> {
@@ -159,10 +130,7 @@ mod tests {
 
     #[test]
     fn parses_strictly_and_prints_what_it_parsed() {
-        for good in [
-            GOOD,
-            "00-00000000000000000000000000000001-0000000000000001-00",
-        ] {
+        for good in [GOOD, "00-00000000000000000000000000000001-0000000000000001-00"] {
             assert_eq!(good.parse::<Traceparent>().unwrap().to_string(), good);
         }
         let later = "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03-새것";
@@ -191,16 +159,10 @@ mod tests {
 
     #[tokio::test]
     async fn passes_on_what_came_in_without_a_collector() {
-        assert_eq!(
-            follow(&tracing::info_span!("hop"), Some(GOOD)).to_string(),
-            GOOD
-        );
+        assert_eq!(follow(&tracing::info_span!("hop"), Some(GOOD)).to_string(), GOOD);
         let inner = scope(tracing::info_span!("hop"), Some(GOOD), async { current() }).await;
         assert_eq!(inner.to_string(), GOOD);
-        let fresh = scope(tracing::info_span!("hop"), Some("broken"), async {
-            (current(), current())
-        })
-        .await;
+        let fresh = scope(tracing::info_span!("hop"), Some("broken"), async { (current(), current()) }).await;
         assert_eq!(fresh.0, fresh.1);
         assert_ne!(fresh.0.trace_id(), inner.trace_id());
     }

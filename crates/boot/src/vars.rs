@@ -13,10 +13,7 @@ pub trait Vars {
 pub struct Environment;
 
 impl Vars for Environment {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that reads the process environment"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the process environment")]
     fn get(&self, name: &str) -> Option<String> {
         std::env::var_os(name).map(|text| text.to_string_lossy().into_owned())
     }
