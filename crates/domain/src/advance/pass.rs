@@ -1,0 +1,314 @@
+//! One walk over the steps, needs first: what becomes ready is rendered, what cannot run is cancelled.
+
+use super::{
+    Action, AskWork, Child, CommandWork, Plan, View, Work,
+    context::{self, Names},
+    deliver,
+    tree::{Seen, Standing, Tree, is_waiting, standing},
+};
+use crate::{
+    pace::Pace,
+    playbook::{Step, StepPlan},
+    task::{Cause, Failure, Kind, State},
+    template::{Engine, Expression, Text},
+};
+use minijinja::{Value, value::ValueKind};
+use std::{borrow::Cow, collections::HashMap};
+use uuid::Uuid;
+
+/// The most tasks that one `for_each` may make.
+const MAX_ITEMS: usize = 1_000;
+/// The longest rendered title, in characters.
+const MAX_TITLE_CHARS: usize = 300;
+
+pub(super) fn advance(plan: &Plan<'_>, tasks: &[View], results: &HashMap<Uuid, serde_json::Value>) -> Vec<Action> {
+    let tree = Tree::new(plan, tasks);
+    let mut pass = Pass { plan, results, tree, standings: Vec::new(), actions: Vec::new() };
+    for (place, (step, compiled)) in plan.playbook.steps.iter().zip(&plan.playbook.compiled().steps).enumerate() {
+        pass.step(At { place, step, compiled });
+    }
+    deliver::end(&mut pass);
+    pass.actions
+}
+
+/// A decision on its way.
+pub(super) struct Pass<'a> {
+    pub(super) plan: &'a Plan<'a>,
+    pub(super) results: &'a HashMap<Uuid, serde_json::Value>,
+    pub(super) tree: Tree<'a>,
+    /// Of the steps walked so far.
+    pub(super) standings: Vec<Standing>,
+    pub(super) actions: Vec<Action>,
+}
+
+/// The step at hand.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    place: usize,
+    step: &'a Step,
+    compiled: &'a StepPlan,
+}
+
+/// What becomes of one task that was waiting.
+enum Fate {
+    Wait,
+    Queue { agent: Option<String>, title: String, work: Work },
+    Skip(String),
+    Cancel(Failure),
+    Fail { agent: Option<String>, failure: Failure },
+}
+
+impl Fate {
+    fn bad_template(reason: String) -> Self {
+        Self::Fail { agent: None, failure: Failure::new(Cause::BadTemplate, reason) }
+    }
+}
+
+impl<'a> Pass<'a> {
+    fn step(&mut self, at: At<'a>) {
+        if is_waiting(self.tree.step(at.place)) {
+            let of = |place: &usize| self.standings.get(*place).copied().unwrap_or(Standing::Open);
+            let lost = at.compiled.needs.iter().find(|place| of(place) == Standing::Badly);
+            if let Some(need) = lost.and_then(|place| self.plan.playbook.steps.get(*place)) {
+                let reason = format!("the step `{}`, which it needs, did not end well", need.id);
+                self.whole(at, |_| Fate::Cancel(Failure::new(Cause::NeedFailed, reason.clone())));
+            } else if at.compiled.needs.iter().all(|place| of(place) == Standing::Well) {
+                self.start(at);
+            } else if at.step.for_each.is_none() && self.tree.step(at.place).is_empty() {
+                self.settle(at, None, Fate::Wait);
+            }
+        }
+        self.standings.push(standing(at.step, self.tree.step(at.place)));
+    }
+
+    /// Starts a step whose needs have ended well.
+    fn start(&mut self, at: At<'a>) {
+        let engine = &self.plan.playbook.compiled().engine;
+        let names = match context::names(self.plan, &self.tree, self.results, &at.compiled.uses) {
+            Ok(names) => names,
+            Err(failure) => return self.whole(at, |_| Fate::Fail { agent: None, failure: failure.clone() }),
+        };
+        if let Some(when) = at.compiled.when.as_ref().filter(|_| !at.compiled.when_each) {
+            match truth(engine, when, &names) {
+                Ok(true) => {}
+                Ok(false) => return self.whole(at, |_| Fate::Skip("`when` is false".to_owned())),
+                Err(reason) => return self.whole(at, |_| Fate::bad_template(reason.clone())),
+            }
+        }
+        let Some(list) = &at.compiled.for_each else {
+            let fate = self.render(at, &names);
+            return self.settle(at, None, fate);
+        };
+        let elements = match elements(engine, list, &names) {
+            Ok(elements) => elements,
+            Err(reason) => return self.whole(at, |_| Fate::bad_template(reason.clone())),
+        };
+        if elements.is_empty() {
+            return self.whole(at, |_| Fate::Skip("`for_each` gave an empty list".to_owned()));
+        }
+        let count = elements.len();
+        for (item, element) in (0_i32..).zip(elements) {
+            // A task that has ended or runs keeps what it has: only the waiting and the missing are rendered.
+            let known = self.tree.step(at.place).iter().find(|seen| seen.item == Some(item));
+            if known.is_none_or(|seen| seen.state == State::Pending) {
+                let mut names = names.clone();
+                names.insert("item", element);
+                names.insert("index", Value::from(item));
+                let fate = self.each(at, &names);
+                self.settle(at, Some(item), fate);
+            }
+        }
+        // After a retry the list may have become shorter than it was.
+        self.whole(at, |_| Fate::Skip(format!("`for_each` now gives {count} elements only")));
+    }
+
+    fn each(&self, at: At<'_>, names: &Names) -> Fate {
+        if let Some(when) = at.compiled.when.as_ref().filter(|_| at.compiled.when_each) {
+            match truth(&self.plan.playbook.compiled().engine, when, names) {
+                Ok(true) => {}
+                Ok(false) => return Fate::Skip("`when` is false".to_owned()),
+                Err(reason) => return Fate::bad_template(reason),
+            }
+        }
+        self.render(at, names)
+    }
+
+    /// Makes the work of one task.
+    fn render(&self, at: At<'_>, names: &Names) -> Fate {
+        let engine = &self.plan.playbook.compiled().engine;
+        let mut agent = None;
+        match self.work(at, engine, names, &mut agent) {
+            Ok((title, work)) => Fate::Queue { agent, title, work },
+            Err(failure) => Fate::Fail { agent, failure },
+        }
+    }
+
+    fn work(
+        &self,
+        at: At<'_>,
+        engine: &Engine,
+        names: &Names,
+        agent: &mut Option<String>,
+    ) -> Result<(String, Work), Failure> {
+        let timeout_ms = u64::try_from(at.step.timeout.as_millis()).unwrap_or(u64::MAX);
+        let text = |text: &Text, what: &str, context: &Value| {
+            let rendered = engine.render(text, context);
+            rendered.map_err(|reason| Failure::new(Cause::BadTemplate, format!("`{what}`: {reason}")))
+        };
+        let Some(template) = &at.compiled.agent else {
+            let context = Value::from(names.clone());
+            let script = text(&at.compiled.prompt, "script", &context)?;
+            let title = one_line(&text(&at.compiled.title, "title", &context)?, &at.step.id);
+            let work = CommandWork { script, timeout_ms, repeatable: at.step.repeatable };
+            return Ok((title, Work::Command(work)));
+        };
+        let name = match template {
+            Text::Constant(name) => name.clone(),
+            Text::Template(_) => text(template, "agent", &Value::from(names.clone()))?.trim().to_owned(),
+        };
+        let Some(known) = self.plan.roster.agent(&name) else {
+            let reason = format!("there is no agent {name:?} in the roster");
+            return Err(Failure::new(Cause::Unsupported, reason));
+        };
+        *agent = Some(name);
+        let context = Value::from(context::agent(names, self.plan.roster, known));
+        let prompt = text(&at.compiled.prompt, "prompt", &context)?;
+        if prompt.trim().is_empty() {
+            return Err(Failure::new(Cause::BadTemplate, "`prompt`: nothing is left of it after rendering"));
+        }
+        let title = one_line(&text(&at.compiled.title, "title", &context)?, &at.step.id);
+        let work = AskWork {
+            system: known.system.clone(),
+            prompt,
+            schema: at.step.schema.clone(),
+            models: known.models.clone(),
+            max_tokens: known.max_tokens,
+            retry: at.step.retry,
+            timeout_ms,
+        };
+        Ok((title, Work::Ask(work)))
+    }
+
+    /// Settles all tasks of a step that wait; when the step has no task yet, makes one to say so.
+    fn whole(&mut self, at: At<'_>, fate: impl Fn(Option<i32>) -> Fate) {
+        let children = self.tree.step(at.place);
+        let mut items: Vec<Option<i32>> =
+            children.iter().filter(|seen| seen.state == State::Pending).map(|seen| seen.item).collect();
+        if children.is_empty() {
+            items.push(at.step.for_each.as_ref().map(|_| 0));
+        }
+        for item in items {
+            self.settle(at, item, fate(item));
+        }
+    }
+
+    /// Turns a fate into an action, and into what the rest of this decision sees.
+    fn settle(&mut self, at: At<'_>, item: Option<i32>, fate: Fate) {
+        let (state, agent, title, work, failure) = match fate {
+            Fate::Wait => (State::Pending, named(at.compiled), None, None, None),
+            Fate::Queue { agent, title, work } => (State::Queued, agent, Some(title), Some(work), None),
+            Fate::Skip(reason) => {
+                (State::Cancelled, named(at.compiled), None, None, Some(Failure::new(Cause::Skipped, reason)))
+            }
+            Fate::Cancel(failure) => (State::Cancelled, named(at.compiled), None, None, Some(failure)),
+            Fate::Fail { agent, failure } => {
+                (State::Failed, agent.or_else(|| named(at.compiled)), None, None, Some(failure))
+            }
+        };
+        let Some(children) = self.tree.steps.get_mut(at.place) else { return };
+        let known = children.iter_mut().find(|seen| seen.item == item && seen.state == State::Pending);
+        let title = title.unwrap_or_else(|| waiting_title(at));
+        let Some(seen) = known else {
+            children.push(Seen {
+                id: None,
+                item,
+                state,
+                agent: agent.clone().map(Cow::Owned),
+                failure: failure.clone().map(Cow::Owned),
+            });
+            children.sort_by_key(|seen| seen.item);
+            self.actions.push(Action::Create(Child {
+                step: at.step.id.clone(),
+                item,
+                kind: at.step.kind,
+                title,
+                agent,
+                pace: pace(at.step, self.plan),
+                state,
+                work,
+                failure,
+            }));
+            return;
+        };
+        let Some(id) = seen.id else { return };
+        seen.state = state;
+        if let Some(agent) = &agent {
+            seen.agent = Some(Cow::Owned(agent.clone()));
+        }
+        seen.failure = failure.clone().map(Cow::Owned);
+        match (state, work, failure) {
+            (State::Queued, Some(work), _) => self.actions.push(Action::Queue { id, agent, title, work }),
+            (State::Cancelled, _, Some(failure)) => self.actions.push(Action::Cancel { id, failure }),
+            (State::Failed, _, Some(failure)) => self.actions.push(Action::FailTask { id, failure }),
+            _ => {}
+        }
+    }
+}
+
+/// Returns the agent that a step names literally.
+fn named(compiled: &StepPlan) -> Option<String> {
+    match &compiled.agent {
+        Some(Text::Constant(name)) => Some(name.clone()),
+        _ => None,
+    }
+}
+
+/// Returns what people read of a task before its title can be rendered.
+fn waiting_title(at: At<'_>) -> String {
+    match &at.compiled.title {
+        Text::Constant(title) => one_line(title, &at.step.id),
+        Text::Template(_) => at.step.id.clone(),
+    }
+}
+
+fn pace(step: &Step, plan: &Plan<'_>) -> Pace {
+    match step.kind {
+        Kind::Ask => step.pace.unwrap_or(plan.order.pace),
+        // A pace says how a model is asked; nothing else has one.
+        _ => Pace::Now,
+    }
+}
+
+/// Makes one line of a title; blank ones give way to the step's id.
+fn one_line(title: &str, id: &str) -> String {
+    let words: Vec<&str> = title.split(|letter: char| letter.is_whitespace() || letter.is_control()).collect();
+    let line = words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(MAX_TITLE_CHARS) {
+        _ if line.is_empty() => id.to_owned(),
+        Some((end, _)) => line.get(..end).unwrap_or_default().to_owned(),
+        None => line,
+    }
+}
+
+fn truth(engine: &Engine, when: &Expression, names: &Names) -> Result<bool, String> {
+    match when {
+        Expression::Constant(value) => Ok(value.is_true()),
+        Expression::Source(_) => engine
+            .evaluate(when, &Value::from(names.clone()))
+            .map(|value| value.is_true())
+            .map_err(|reason| format!("`when`: {reason}")),
+    }
+}
+
+fn elements(engine: &Engine, list: &Expression, names: &Names) -> Result<Vec<Value>, String> {
+    let value = engine.evaluate(list, &Value::from(names.clone())).map_err(|reason| format!("`for_each`: {reason}"))?;
+    if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
+        return Err(format!("`for_each` gave {}, not a list", value.kind()));
+    }
+    let elements = value.try_iter().map_err(|error| format!("`for_each`: {error}"))?;
+    let elements: Vec<Value> = elements.take(MAX_ITEMS + 1).collect();
+    if elements.len() > MAX_ITEMS {
+        return Err(format!("`for_each` gave more than {MAX_ITEMS} elements"));
+    }
+    Ok(elements)
+}

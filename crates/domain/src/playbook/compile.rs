@@ -1,0 +1,315 @@
+//! The templates of a playbook, compiled once and checked for what they mention.
+
+use super::{PlaybookError, Step, read::StepDraft};
+use crate::{
+    document::{Document, Located},
+    roster::is_name,
+    template::{Engine, Expression, Mentions, Misfit, Text},
+};
+use std::ops::Range;
+
+const ORDER: [&str; 4] = ["title", "description", "text", "agents"];
+const SINGLE: [&str; 6] = ["text", "data", "state", "agent", "title", "reason"];
+const MANY: [&str; 3] = ["answers", "failed", "state"];
+const AGENT: [&str; 3] = ["name", "title", "department"];
+
+/// The compiled side of a playbook; it says nothing that the playbook's own fields do not say.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub(crate) engine: Engine,
+    pub(crate) steps: Vec<StepPlan>,
+    pub(crate) report: Text,
+    pub(crate) report_uses: Uses,
+}
+
+impl PartialEq for Compiled {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+/// The compiled side of one step.
+#[derive(Debug)]
+pub(crate) struct StepPlan {
+    /// The places of the steps it needs directly.
+    pub(crate) needs: Vec<usize>,
+    pub(crate) title: Text,
+    pub(crate) agent: Option<Text>,
+    pub(crate) prompt: Text,
+    pub(crate) for_each: Option<Expression>,
+    pub(crate) when: Option<Expression>,
+    /// Whether `when` is decided for each element.
+    pub(crate) when_each: bool,
+    pub(crate) uses: Uses,
+}
+
+/// What rendering has to be given.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Uses {
+    /// The places of the steps mentioned.
+    pub(crate) steps: Vec<usize>,
+    pub(crate) order: bool,
+    pub(crate) departments: bool,
+    item: bool,
+}
+
+impl StepPlan {
+    /// Returns the agents that are named literally: as a constant, or as a constant list of `item`s.
+    pub(crate) fn named_agents(&self, step: &Step) -> Vec<String> {
+        match (&self.agent, &self.for_each) {
+            (Some(Text::Constant(name)), _) => vec![name.clone()],
+            (Some(Text::Template(_)), Some(Expression::Constant(list)))
+                if step.agent.as_deref().is_some_and(|agent| agent.replace(' ', "") == "{{item}}") =>
+            {
+                let names = list.try_iter().into_iter().flatten();
+                names.filter_map(|name| name.as_str().map(str::to_owned)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Where a template stands decides what it may mention.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    what: &'a str,
+    item: bool,
+    agent: bool,
+}
+
+struct Compiler<'a> {
+    document: Document<'a>,
+    engine: Engine,
+    steps: &'a [StepDraft],
+    /// For each step, the places of all steps that it needs, directly or not.
+    ancestors: Vec<Vec<usize>>,
+}
+
+/// Compiles all templates; returns the report's source too, because it has a default.
+pub(super) fn compile(
+    document: Document<'_>,
+    report: Option<Located<String>>,
+    steps: &[StepDraft],
+) -> Result<(String, Compiled), PlaybookError> {
+    let ancestors = ancestors(steps);
+    let mut compiler = Compiler { document, engine: Engine::new(), steps, ancestors };
+    let plans = (0..steps.len()).map(|place| compiler.step(place)).collect::<Result<Vec<_>, _>>()?;
+    let all: Vec<usize> = (0..steps.len()).collect();
+    let report = report.unwrap_or_else(|| Located { value: default_report(steps), at: 0..0 });
+    let place = Place { what: "`report`", item: false, agent: false };
+    let mut report_uses = Uses::default();
+    let text = compiler.text("report", &report.value, &report.at, (place, &all), &mut report_uses)?;
+    Ok((report.value, Compiled { engine: compiler.engine, steps: plans, report: text, report_uses }))
+}
+
+/// For each step, what it needs directly or through others.
+fn ancestors(steps: &[StepDraft]) -> Vec<Vec<usize>> {
+    let mut all: Vec<Vec<usize>> = Vec::with_capacity(steps.len());
+    for draft in steps {
+        let mut own: Vec<usize> = Vec::new();
+        for need in direct(steps, &draft.step) {
+            own.push(need);
+            own.extend(all.get(need).into_iter().flatten());
+        }
+        own.sort_unstable();
+        own.dedup();
+        all.push(own);
+    }
+    all
+}
+
+fn direct(steps: &[StepDraft], step: &Step) -> Vec<usize> {
+    let place = |need: &String| steps.iter().position(|other| other.step.id == *need);
+    step.needs.iter().filter_map(place).collect()
+}
+
+/// What the last step of the file answered.
+fn default_report(steps: &[StepDraft]) -> String {
+    match steps.iter().max_by_key(|draft| draft.prompt.start) {
+        None => String::new(),
+        Some(last) if last.step.for_each.is_none() => format!("{{{{ steps.{}.text }}}}", last.step.id),
+        Some(last) => {
+            let id = &last.step.id;
+            format!(
+                "{{% for answer in steps.{id}.answers %}}## {{{{ answer.title }}}}\n\n{{{{ answer.text }}}}\n\n{{% endfor %}}"
+            )
+        }
+    }
+}
+
+impl Compiler<'_> {
+    fn step(&mut self, place: usize) -> Result<StepPlan, PlaybookError> {
+        let steps = self.steps;
+        let Some(draft) = steps.get(place) else {
+            return Err(self.document.refuse(0, "a step is out of place"));
+        };
+        let step = &draft.step;
+        let known = self.ancestors.get(place).cloned().unwrap_or_default();
+        let item = step.for_each.is_some();
+        let what = |part: &str| format!("step `{}`: `{part}`", step.id);
+        let mut uses = Uses::default();
+        let for_each = match (&step.for_each, &draft.for_each) {
+            (Some(source), Some(at)) => {
+                let place = Place { what: &what("for_each"), item: false, agent: false };
+                let list = self.expression(source, at, (place, &known), &mut uses)?;
+                if let Expression::Constant(constant) = &list
+                    && constant.kind() != minijinja::value::ValueKind::Seq
+                {
+                    return Err(self.document.refuse(at.start, format!("{} is not a list", place.what)));
+                }
+                Some(list)
+            }
+            _ => None,
+        };
+        let mut when_uses = Uses::default();
+        let when = match (&step.when, &draft.when) {
+            (Some(source), Some(at)) => {
+                let place = Place { what: &what("when"), item, agent: false };
+                Some(self.expression(source, at, (place, &known), &mut when_uses)?)
+            }
+            _ => None,
+        };
+        let when_each = when_uses.item;
+        uses.join(when_uses);
+        let agent = match (&step.agent, &draft.agent) {
+            (Some(source), Some(at)) => {
+                let place = Place { what: &what("agent"), item, agent: false };
+                let text = self.text(&format!("{}.agent", step.id), source, at, (place, &known), &mut uses)?;
+                if let Text::Constant(name) = &text
+                    && !is_name(name)
+                {
+                    let reason = format!("{}: {name:?} is not an agent's name", place.what);
+                    return Err(self.document.refuse(at.start, reason));
+                }
+                Some(text)
+            }
+            _ => None,
+        };
+        let agent_known = agent.is_some();
+        let place = Place { what: &what(if agent_known { "prompt" } else { "script" }), item, agent: agent_known };
+        let name = format!("{}.prompt", step.id);
+        let prompt = self.text(&name, &step.prompt, &draft.prompt, (place, &known), &mut uses)?;
+        let title_at = draft.title.clone().unwrap_or_else(|| draft.at.clone());
+        let place = Place { what: &what("title"), item, agent: agent_known };
+        let title = self.text(&format!("{}.title", step.id), &step.title, &title_at, (place, &known), &mut uses)?;
+        Ok(StepPlan { needs: direct(steps, step), title, agent, prompt, for_each, when, when_each, uses })
+    }
+
+    fn text(
+        &mut self,
+        name: &str,
+        source: &str,
+        at: &Range<usize>,
+        place: (Place<'_>, &[usize]),
+        uses: &mut Uses,
+    ) -> Result<Text, PlaybookError> {
+        let (text, mentions) = self.engine.text(name, source).map_err(|misfit| self.misfit(at, place.0, misfit))?;
+        self.mentions(source, at, place, mentions, uses)?;
+        Ok(text)
+    }
+
+    fn expression(
+        &self,
+        source: &str,
+        at: &Range<usize>,
+        place: (Place<'_>, &[usize]),
+        uses: &mut Uses,
+    ) -> Result<Expression, PlaybookError> {
+        let (compiled, mentions) = self.engine.expression(source).map_err(|misfit| self.misfit(at, place.0, misfit))?;
+        self.mentions(source, at, place, mentions, uses)?;
+        Ok(compiled)
+    }
+
+    fn misfit(&self, at: &Range<usize>, place: Place<'_>, misfit: Misfit) -> PlaybookError {
+        self.document.refuse_within(at, misfit.line, format!("{}: {}", place.what, misfit.reason))
+    }
+
+    /// Checks that all that a template mentions is there, and notes what rendering has to be given.
+    fn mentions(
+        &self,
+        source: &str,
+        at: &Range<usize>,
+        (place, known): (Place<'_>, &[usize]),
+        mentions: Mentions,
+        uses: &mut Uses,
+    ) -> Result<(), PlaybookError> {
+        for mention in mentions {
+            let mut parts = mention.splitn(4, '.');
+            let (root, second, third) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+            let checked = match root {
+                "order" => {
+                    uses.order = true;
+                    among("order", second, &ORDER)
+                }
+                "departments" | "specialists" => {
+                    uses.departments = true;
+                    Ok(())
+                }
+                "department" => {
+                    uses.departments = true;
+                    Ok(())
+                }
+                "item" | "index" if place.item => {
+                    uses.item = true;
+                    Ok(())
+                }
+                "item" | "index" => Err(format!("`{root}` is only there in a step with `for_each`")),
+                "agent" if place.agent => among("agent", second, &AGENT),
+                "agent" => Err("`agent` is only there in the prompt and the title of an ask".to_owned()),
+                "steps" => self.step_mention(known, (second, third), uses),
+                other if self.engine.provides(other) => Ok(()),
+                other => Err(format!("`{other}` is not defined")),
+            };
+            if let Err(reason) = checked {
+                let line = source.find(&mention).and_then(|end| source.get(..end)).unwrap_or_default();
+                let line = line.matches('\n').count() + 1;
+                return Err(self.misfit(at, place, Misfit { line, reason }));
+            }
+        }
+        Ok(())
+    }
+
+    fn step_mention(
+        &self,
+        known: &[usize],
+        (id, part): (Option<&str>, Option<&str>),
+        uses: &mut Uses,
+    ) -> Result<(), String> {
+        let Some(id) = id else {
+            // `steps[item]` and the like: all that may be mentioned has to be at hand.
+            uses.add(known);
+            return Ok(());
+        };
+        let Some(place) = self.steps.iter().position(|draft| draft.step.id == id) else {
+            return Err(format!("`steps.{id}`: there is no step `{id}`"));
+        };
+        if !known.contains(&place) {
+            return Err(format!("`steps.{id}`: the step `{id}` is not among the steps needed; add it to `needs`"));
+        }
+        uses.add(&[place]);
+        let many = self.steps.get(place).is_some_and(|draft| draft.step.for_each.is_some());
+        among(&format!("steps.{id}"), part, if many { &MANY } else { &SINGLE })
+    }
+}
+
+fn among(whole: &str, part: Option<&str>, known: &[&str]) -> Result<(), String> {
+    match part {
+        Some(part) if !known.contains(&part) => Err(format!("`{whole}` has no `{part}`; it has {}", known.join(", "))),
+        _ => Ok(()),
+    }
+}
+
+impl Uses {
+    fn add(&mut self, steps: &[usize]) {
+        self.steps.extend_from_slice(steps);
+        self.steps.sort_unstable();
+        self.steps.dedup();
+    }
+
+    fn join(&mut self, other: Self) {
+        self.add(&other.steps);
+        self.order |= other.order;
+        self.departments |= other.departments;
+        self.item |= other.item;
+    }
+}
