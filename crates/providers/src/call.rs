@@ -1,0 +1,167 @@
+//! One ask, made ready once and sent as often as needed.
+//! Refuses to decide whether it is sent again.
+
+use crate::{
+    catalogue::Wire,
+    chat::{Answer, Request},
+    classify::{Signal, classify},
+    endpoint::Endpoint,
+    error::{Class, Error},
+    finish, http,
+    wire::{self, Fault, Prompt},
+};
+use bytes::Bytes;
+use domain::money::PriceList;
+use reqwest::{
+    Client, Response,
+    header::{HeaderMap, HeaderValue},
+};
+use secrecy::ExposeSecret;
+use std::{sync::Arc, time::Duration};
+use url::Url;
+
+/// An ask on its way.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) wire: Wire,
+    /// The model's name as it is sent.
+    pub(crate) model: String,
+    pub(crate) flex: bool,
+    pub(crate) wants_data: bool,
+    pub(crate) timeout: Duration,
+    url: Url,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// What an answer's headers tell.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Head {
+    pub(crate) emulated: bool,
+    pub(crate) request_id: Option<String>,
+}
+
+impl Head {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        Self {
+            emulated: text("x-chavion-emulated") == Some("1"),
+            request_id: text("request-id").or_else(|| text("x-request-id")).map(str::to_owned),
+        }
+    }
+}
+
+impl Call {
+    /// Writes the request's body and headers.
+    pub(crate) fn new(endpoint: &Arc<Endpoint>, request: &Request, stream: bool) -> Result<Self, Error> {
+        let provider = &endpoint.provider;
+        let refuse = |reason: String| Error::new(Class::Fail, &provider.name, reason);
+        let asked = request.model.split_once('/').map_or("", |(_, model)| model);
+        let model = endpoint.only_model.as_deref().unwrap_or(asked);
+        if model.is_empty() || model.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+            return Err(refuse(format!("{:?} is not provider/model", request.model)));
+        }
+        if request.messages.is_empty() {
+            return Err(refuse("the request has no message".to_owned()));
+        }
+        if request.max_tokens == 0 {
+            return Err(refuse("max_tokens is 0: the answer would have no room".to_owned()));
+        }
+        let known = provider.model(model).map(|(_, model)| model);
+        // A model's own wire belongs to its home; elsewhere the server decides.
+        let wire = known.and_then(|model| model.wire).filter(|_| !endpoint.elsewhere).unwrap_or(endpoint.dialect.wire);
+        let mut prompt = Prompt::new(request, wire, &endpoint.dialect, model);
+        prompt.stream = stream;
+        prompt.flex = request.flex && provider.flex.is_some() && !endpoint.elsewhere;
+        prompt.max_tokens =
+            known.and_then(|model| model.max_output).map_or(request.max_tokens, |most| most.min(request.max_tokens));
+        let body = prompt.body(wire).map_err(|_| refuse("the request cannot be written as JSON".to_owned()))?;
+        let mut headers = endpoint.headers.clone();
+        for (name, value) in
+            [("x-client-request-id", Some(&request.request_id)), ("traceparent", request.traceparent.as_ref())]
+        {
+            // An id that no header can hold is of no use to anyone: it stays here.
+            if let Some(value) =
+                value.filter(|value| !value.is_empty()).and_then(|value| HeaderValue::from_str(value).ok())
+            {
+                headers.insert(name, value);
+            }
+        }
+        Ok(Self {
+            wire,
+            flex: prompt.flex,
+            wants_data: request.schema.is_some(),
+            timeout: request.timeout,
+            url: endpoint.url(wire, model, stream),
+            model: model.to_owned(),
+            headers,
+            body: body.into(),
+            endpoint: Arc::clone(endpoint),
+        })
+    }
+
+    /// Sends the ask and returns the response if its status is a good one.
+    pub(crate) async fn send(&self, client: &Client) -> Result<Response, Error> {
+        let request = client.post(self.url.clone()).headers(self.headers.clone()).body(self.body.clone());
+        let response = request.send().await.map_err(|error| http::transport(&self.endpoint, &error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let said = http::read_error(response).await;
+        let mut error = self.classified(Some(status), &headers, &said);
+        if let Some(variable) = self.endpoint.provider.model_variable.as_ref().filter(|_| self.endpoint.elsewhere)
+            && matches!(status, 400 | 404)
+            && self.endpoint.only_model.is_none()
+        {
+            error.reason.push_str(&format!(" (set {variable} to a model that this server has)"));
+        }
+        Err(error)
+    }
+
+    /// Sends the ask once and reads the whole answer.
+    pub(crate) async fn once(&self, client: &Client, prices: &PriceList) -> Result<Answer, Error> {
+        let response = self.send(client).await?;
+        self.read(response, prices).await
+    }
+
+    /// Reads a whole answer off a good response.
+    pub(crate) async fn read(&self, response: Response, prices: &PriceList) -> Result<Answer, Error> {
+        let head = Head::of(response.headers());
+        let headers = response.headers().clone();
+        let body = http::read(response).await.map_err(|broken| http::broken(&self.endpoint, &broken))?;
+        let draft = wire::answer(self.wire, &body).map_err(|fault| self.fault(fault, &headers))?;
+        finish::judge(self, draft, &head, prices)
+    }
+
+    /// Turns a fault of the wire into an error.
+    pub(crate) fn fault(&self, fault: Fault, headers: &HeaderMap) -> Error {
+        let name = &self.endpoint.provider.name;
+        let retry = |reason| Error::new(Class::Retry { after: None }, name, reason);
+        match fault {
+            Fault::Said(said) => self.classified(None, headers, &said),
+            Fault::Truncated => retry(format!("the stream of {name} ended before the answer did")),
+            Fault::Malformed => retry(format!("{name} answered with something that is no answer of its API")),
+        }
+    }
+
+    /// The whole timeout has passed.
+    pub(crate) fn timed_out(&self) -> Error {
+        let name = &self.endpoint.provider.name;
+        let reason = format!("{name} did not answer within {:?}", self.timeout);
+        Error::new(Class::Retry { after: None }, name, reason)
+    }
+
+    fn classified(&self, status: Option<u16>, headers: &HeaderMap, said: &[u8]) -> Error {
+        classify(&Signal {
+            provider: &self.endpoint.provider.name,
+            status,
+            headers,
+            said,
+            key: self.endpoint.key.as_ref().map(ExposeSecret::expose_secret),
+            asked: &self.body,
+        })
+    }
+}
