@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
@@ -51,8 +51,8 @@ pub enum StartError {
     Metrics(#[from] prometheus::Error),
 }
 
-/// What a service is given to live with.
-#[derive(Debug)]
+/// What a service is given to live with; clones share one life.
+#[derive(Clone, Debug)]
 pub struct Life {
     /// The service's name.
     pub service: &'static str,
@@ -67,7 +67,13 @@ pub struct Life {
     /// The admin port's address; `None` when the service is embedded.
     pub admin: Option<SocketAddr>,
     drain: Duration,
-    stopped_at: OnceLock<Instant>,
+    stopped_at: Arc<OnceLock<Instant>>,
+    process: Arc<Mutex<Process>>,
+}
+
+/// What only the life of a whole process has; empty when the service is embedded.
+#[derive(Debug, Default)]
+struct Process {
     telemetry: Option<Telemetry>,
     background: JoinSet<()>,
 }
@@ -86,8 +92,9 @@ impl Life {
         let refused = |source| StartError::Admin { addr: common.admin_addr, source };
         let listener = TcpListener::bind(common.admin_addr).await.map_err(refused)?;
         let addr = listener.local_addr().map_err(refused)?;
-        life.telemetry = Some(Telemetry::start(service, common, metrics.spans_lost.clone())?);
-        life.background.spawn(signals.obey(life.stop.clone()));
+        let telemetry = Some(Telemetry::start(service, common, metrics.spans_lost.clone())?);
+        let mut background = JoinSet::new();
+        background.spawn(signals.obey(life.stop.clone()));
         let admin = Admin {
             service,
             replica: common.replica.clone(),
@@ -95,7 +102,8 @@ impl Life {
             metrics,
             ready: life.ready.clone(),
         };
-        life.background.spawn(admin.serve(listener));
+        background.spawn(admin.serve(listener));
+        life.process = Arc::new(Mutex::new(Process { telemetry, background }));
         life.admin = Some(addr);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), admin = %addr, "started");
         Ok(life)
@@ -113,9 +121,8 @@ impl Life {
             stop,
             admin: None,
             drain: EMBEDDED_DRAIN,
-            stopped_at: OnceLock::new(),
-            telemetry: None,
-            background: JoinSet::new(),
+            stopped_at: Arc::default(),
+            process: Arc::default(),
         }
     }
 
@@ -144,7 +151,7 @@ impl Life {
 
     /// Ends the life: waits for the tasks until the drain time is over, logs what went wrong, sends the last spans.
     /// Returns 0 after a clean stop, else 1.
-    pub async fn end(mut self, ended: anyhow::Result<()>) -> ExitCode {
+    pub async fn end(self, ended: anyhow::Result<()>) -> ExitCode {
         let finished = self.finish(ended).await;
         let code = match &finished {
             Ok(()) => {
@@ -156,10 +163,11 @@ impl Life {
                 ExitCode::FAILURE
             }
         };
-        if let Some(telemetry) = self.telemetry.take() {
+        let mut process = std::mem::take(&mut *self.process.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(telemetry) = process.telemetry {
             telemetry.end().await;
         }
-        self.background.shutdown().await;
+        process.background.shutdown().await;
         code
     }
 
