@@ -1,9 +1,13 @@
 //! What every test needs and no service may have: a private Postgres schema and Redis prefix,
-//! a bounded wait for a condition. Refuses to know what is tested with it.
+//! a bounded wait for a condition, a proxy that can be cut. Refuses to know what is tested with it.
 
 #![expect(clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "tests stop at the first surprise")]
 
+mod proxy;
+
 use std::time::{Duration, Instant};
+
+pub use proxy::Proxy;
 
 /// The longest that a test waits for a condition.
 pub const PATIENCE: Duration = Duration::from_secs(30);
