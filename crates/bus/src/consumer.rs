@@ -262,13 +262,14 @@ impl Floor {
     async fn rest(&mut self, error: &Error, stop: &CancellationToken) {
         self.failures = self.failures.saturating_add(1);
         let topic = self.desk.topic.name();
+        let error_text = error.chain();
         match self.failures {
             1 if error.is_gone() => return,
             1 if error.is_transient() => {
-                tracing::warn!(topic, error = error.chain(), "reading pauses until Redis is back")
+                tracing::warn!(topic, error = error_text, "reading pauses until Redis is back");
             }
-            1 => tracing::error!(topic, error = error.chain(), "entries cannot be read"),
-            _ => tracing::debug!(topic, error = error.chain(), failures = self.failures, "still cannot read"),
+            1 => tracing::error!(topic, error = error_text, "entries cannot be read"),
+            failures => tracing::debug!(topic, error = error_text, failures, "still cannot read"),
         }
         let pause = tokio::time::sleep(pause(self.failures));
         tokio::pin!(pause);

@@ -148,7 +148,7 @@ mod tests {
             (&[("kind", korean), ("sent_at", b"5")][..], "field id is missing"),
             (&[("id", id), ("sent_at", b"5")][..], "field kind is missing"),
             (&[("id", id), ("kind", b"ask")][..], "field sent_at is missing"),
-            (&[("id", b"7"), ("kind", b"ask"), ("sent_at", b"5")][..], "field id is not a UUID"),
+            (&[("id", &b"7"[..]), ("kind", b"ask"), ("sent_at", b"5")][..], "field id is not a UUID"),
             (&[("id", id), ("kind", &[0xff, 0xfe]), ("sent_at", b"5")][..], "field kind is not UTF-8"),
             (&[("id", id), ("kind", b"ask"), ("sent_at", b"now")][..], "field sent_at is not a number of milliseconds"),
         ] {
