@@ -1,0 +1,2 @@
+-- Lists the departments.
+select name, title, purpose, head from departments order by name

@@ -1,0 +1,48 @@
+-- Finds what waited too long in a live tree, moves what lost its performer, and names all of it to be announced
+-- (again). A row that is locked just now is being worked on and is left alone. One row more tells in how many ms
+-- the next postponed task falls due.
+-- $1 stale after ms  $2 at most so many
+with trees as materialized (
+    select distinct root_id from tasks where live
+), found as materialized (
+    select t.id from trees
+    join tasks t on t.root_id = trees.root_id
+    where (t.state = 'pending' and t.parent_id is null and t.announced_at < now() - $1::bigint * interval '1 ms')
+        or (t.state = 'queued' and t.kind in ('ask', 'command', 'deliver')
+            and (t.not_before is null or t.not_before <= now())
+            and (t.announced_at < now() - $1 * interval '1 ms' or t.announced_at < t.not_before))
+        or (t.state = 'in_progress' and t.lease_until < now())
+        or (t.state in ('completed', 'failed', 'cancelled') and t.settled_at is null
+            and t.parent_id is not null and t.kind <> 'deliver'
+            and greatest(t.announced_at, t.ended_at) < now() - $1 * interval '1 ms')
+    order by t.id
+    limit $2::bigint
+    for no key update of t skip locked
+), verdict as materialized (
+    select t.id, t.state = 'in_progress' as dropped,
+        t.state = 'in_progress' and t.kind = 'command' and coalesce(t.work ->> 'repeatable', 'false') <> 'true' as lost
+    from found join tasks t on t.id = found.id
+), moved as (
+    update tasks t
+    set announced_at = now(),
+        lease_until = null,
+        state = case when v.lost then 'failed' when v.dropped then 'queued' else t.state end,
+        worker = case when v.dropped and not v.lost then null else t.worker end,
+        queued_at = case when v.dropped and not v.lost then now() else t.queued_at end,
+        cause = case when v.lost then 'lost' else t.cause end,
+        reason = case
+            when v.lost then 'Its executor stopped while the command ran, and it must not run twice.' else t.reason
+        end,
+        ended_at = case when v.lost then now() else t.ended_at end,
+        live = t.live and not v.lost
+    from verdict v
+    where t.id = v.id and (t.state = 'in_progress') = v.dropped and (not v.dropped or t.lease_until < now())
+    returning t.id, t.root_id, t.kind, t.state, t.pace, t.traceparent, t.priority, v.lost
+)
+select id, root_id, kind, state, pace, traceparent, priority, lost, null::bigint from moved
+union all
+select null, null, null, null, null, null, null, null,
+    (extract(epoch from min(t.not_before) - now()) * 1000)::bigint
+from trees
+join tasks t on t.root_id = trees.root_id
+where t.state = 'queued' and t.not_before > now()
