@@ -1,0 +1,161 @@
+//! Turns texts and events into the bytes of a response: framing, pace, cuts, odd pieces. Refuses to know what the
+//! bytes say.
+
+use std::io;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use actix_web::body::{BoxBody, MessageBody, SizedStream};
+use bytes::Bytes;
+use futures_util::stream::{self, Stream};
+
+use crate::fault::{Effect, Fault};
+use crate::seed;
+use crate::wire::Event;
+
+/// One piece of a body, and how long to wait before it is sent.
+#[derive(Debug)]
+struct Piece {
+    wait: Duration,
+    /// `None` breaks the connection.
+    bytes: Option<Bytes>,
+}
+
+/// How fast a stream goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    pub(crate) tokens_per_second: Option<NonZeroU32>,
+    pub(crate) seed: u64,
+}
+
+impl Pace {
+    /// The time that a number of tokens takes, ten percent more or less.
+    fn wait(&self, tokens: u64, place: usize) -> Duration {
+        let Some(rate) = self.tokens_per_second else { return Duration::ZERO };
+        let swing = seed::mix(self.seed ^ u64::try_from(place).unwrap_or(0)) % 21 + 90;
+        Duration::from_micros(tokens.saturating_mul(10_000 * swing) / u64::from(rate.get()))
+    }
+}
+
+/// The body of a plain answer, with the fault that concerns its bytes.
+pub(crate) fn plain(text: String, fault: Option<&Fault>) -> BoxBody {
+    let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+    let bytes = Bytes::from(text);
+    let Some(fault) = fault else { return bytes.boxed() };
+    let half = bytes.len() / 2;
+    let pieces = match fault.effect {
+        Effect::CutBody | Effect::CutStream => vec![now(bytes.slice(..half)), broken()],
+        Effect::SlowBody => slowly(&bytes, fault.wait),
+        Effect::SplitUtf8 => split(&bytes),
+        _ => return bytes.boxed(),
+    };
+    SizedStream::new(length, send(pieces)).boxed()
+}
+
+/// The body of a streamed answer; `end` is the line end.
+pub(crate) fn streamed(events: &[Event], end: &str, fault: Option<&Fault>, pace: Pace) -> impl MessageBody + use<> {
+    let mut pieces = Vec::with_capacity(events.len());
+    let mut joined = Vec::new();
+    for (place, event) in events.iter().enumerate() {
+        let wait = pace.wait(event.tokens, place);
+        let frame = frame(event, end);
+        // Without a pace the whole stream is one piece, as a fast server's would be.
+        if pace.tokens_per_second.is_none() && fault.is_none() {
+            joined.extend_from_slice(frame.as_bytes());
+        } else {
+            pieces.push(Piece { wait, bytes: Some(frame.into()) });
+        }
+    }
+    if !joined.is_empty() {
+        pieces.push(now(joined.into()));
+    }
+    if let Some(fault) = fault {
+        pieces = faulty(pieces, fault);
+    }
+    actix_web::body::BodyStream::new(send(pieces))
+}
+
+/// The pieces as the fault wants them.
+fn faulty(mut pieces: Vec<Piece>, fault: &Fault) -> Vec<Piece> {
+    match fault.effect {
+        Effect::CutStream => {
+            pieces.truncate(fault.after);
+            pieces.push(broken());
+        }
+        Effect::CutBody => {
+            // In the middle of a line, so that a reader of lines notices as well.
+            pieces.truncate(pieces.len() / 2 + 1);
+            if let Some(last) = pieces.last_mut()
+                && let Some(bytes) = &mut last.bytes
+            {
+                bytes.truncate(bytes.len() / 2);
+            }
+            pieces.push(broken());
+        }
+        Effect::SlowBody => {
+            for piece in &mut pieces {
+                piece.wait += fault.wait;
+            }
+        }
+        Effect::SplitUtf8 => {
+            let all: Vec<u8> = pieces.iter().filter_map(|piece| piece.bytes.as_deref()).flatten().copied().collect();
+            pieces = split(&all.into());
+        }
+        _ => {}
+    }
+    pieces
+}
+
+/// An event as lines.
+fn frame(event: &Event, end: &str) -> String {
+    let name = event.name.unwrap_or_default();
+    let mut frame = String::with_capacity(event.data.len() + name.len() + 20);
+    if !name.is_empty() {
+        frame.extend(["event: ", name, end]);
+    }
+    frame.extend(["data: ", &event.data, end, end]);
+    frame
+}
+
+fn now(bytes: Bytes) -> Piece {
+    Piece { wait: Duration::ZERO, bytes: Some(bytes) }
+}
+
+fn broken() -> Piece {
+    Piece { wait: Duration::ZERO, bytes: None }
+}
+
+/// Eight pieces, each after its wait.
+fn slowly(bytes: &Bytes, wait: Duration) -> Vec<Piece> {
+    let size = bytes.len().div_ceil(8).max(1);
+    (0..bytes.len())
+        .step_by(size)
+        .map(|at| Piece { wait, bytes: Some(bytes.slice(at..bytes.len().min(at + size))) })
+        .collect()
+}
+
+/// Pieces that end inside a character wherever there is one of several bytes; pieces of 16 bytes elsewhere.
+fn split(bytes: &Bytes) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    for at in 1..bytes.len() {
+        let inside = bytes.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
+        if (inside && at - start >= 4) || at - start >= 64 {
+            pieces.push(Piece { wait: Duration::from_millis(1), bytes: Some(bytes.slice(start..at)) });
+            start = at;
+        }
+    }
+    pieces.push(now(bytes.slice(start..)));
+    pieces
+}
+
+fn send(pieces: Vec<Piece>) -> impl Stream<Item = io::Result<Bytes>> {
+    Box::pin(stream::unfold(pieces.into_iter(), |mut pieces| async move {
+        let piece = pieces.next()?;
+        if !piece.wait.is_zero() {
+            tokio::time::sleep(piece.wait).await;
+        }
+        let item = piece.bytes.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted));
+        Some((item, pieces))
+    }))
+}
