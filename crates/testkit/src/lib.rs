@@ -3,6 +3,8 @@
 
 #![expect(clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "tests stop at the first surprise")]
 
+pub mod process;
+
 mod proxy;
 
 use std::time::{Duration, Instant};

@@ -1,0 +1,130 @@
+//! Carries orders forward: what ended is written, what follows is decided and queued, in one transaction
+//! for a whole slice of orders. Refuses to decide: it asks `domain` and does as it is told.
+//!
+//! Each root belongs to one of a few lanes by its id, so that two slices of one process never wait for the
+//! same row. A lane takes all that has gathered while it was busy: one order alone goes at once, a
+//! thousand share a commit.
+
+use crate::{AGAIN, Parts, next::Next, topics};
+use boot::Tasks;
+use bus::Delivery;
+use domain::advance as decision;
+use std::{collections::HashMap, sync::Arc};
+use store::Outcome;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+/// How many slices one process may have open at once.
+const LANES: usize = 3;
+/// How many orders share one transaction at most.
+const SLICE: usize = 128;
+
+/// A root to look at, and perhaps what became of one of its tasks.
+pub(crate) struct Job {
+    /// The order.
+    pub(crate) root: Uuid,
+    /// What ended, if anything.
+    pub(crate) outcome: Option<Outcome>,
+    /// Acknowledged after the commit.
+    pub(crate) delivery: Delivery,
+}
+
+/// The way into the lanes.
+#[derive(Clone)]
+pub(crate) struct Advancer {
+    lanes: Arc<[mpsc::Sender<Job>]>,
+}
+
+impl Advancer {
+    /// Starts the lanes; they end when the last clone is gone and all is written.
+    pub(crate) fn start(parts: &Arc<Parts>, tasks: &Tasks) -> Self {
+        let lanes = (0..LANES)
+            .map(|_| {
+                let (sender, receiver) = mpsc::channel(SLICE.saturating_mul(2));
+                tasks.spawn("advance", run(Arc::clone(parts), receiver));
+                sender
+            })
+            .collect();
+        Self { lanes }
+    }
+
+    /// Hands a job to its root's lane; waits while the lane is full.
+    pub(crate) async fn submit(&self, job: Job) {
+        // The low bits of a version 7 id are random.
+        let lane = usize::try_from(job.root.as_u128() % LANES as u128).unwrap_or(0);
+        if let Some(sender) = self.lanes.get(lane)
+            && let Err(refused) = sender.send(job).await
+        {
+            refused.0.delivery.fail("the lane has ended");
+        }
+    }
+}
+
+async fn run(parts: Arc<Parts>, mut receiver: mpsc::Receiver<Job>) {
+    let mut jobs = Vec::with_capacity(SLICE);
+    while receiver.recv_many(&mut jobs, SLICE).await > 0 {
+        slice(&parts, std::mem::take(&mut jobs)).await;
+    }
+}
+
+/// Carries a slice forward; one bad order among many is found and set apart.
+async fn slice(parts: &Parts, jobs: Vec<Job>) {
+    match until_settled(parts, &jobs).await {
+        Ok(()) => jobs.into_iter().for_each(|job| job.delivery.ack()),
+        Err(error) if jobs.len() == 1 => {
+            tracing::error!(%error, "an order could not be carried forward");
+            jobs.into_iter().for_each(|job| job.delivery.fail(&error.to_string()));
+        }
+        Err(_) => {
+            for job in jobs {
+                match until_settled(parts, std::slice::from_ref(&job)).await {
+                    Ok(()) => job.delivery.ack(),
+                    Err(error) => {
+                        tracing::error!(%error, root = %job.root, "an order could not be carried forward");
+                        job.delivery.fail(&error.to_string());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Repeats a slice while Postgres fails for a passing reason.
+async fn until_settled(parts: &Parts, jobs: &[Job]) -> Result<(), store::Error> {
+    loop {
+        match once(parts, jobs).await {
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, orders = jobs.len(), "Postgres could not take a slice; it is tried again");
+                tokio::time::sleep(AGAIN).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+async fn once(parts: &Parts, jobs: &[Job]) -> Result<(), store::Error> {
+    let mut roots: Vec<Uuid> = jobs.iter().map(|job| job.root).collect();
+    roots.sort_unstable();
+    roots.dedup();
+    let outcomes: Vec<Outcome> = jobs.iter().filter_map(|job| job.outcome.clone()).collect();
+    let mut transaction = parts.store.begin(&roots, &outcomes).await?;
+    let mut next = Next::default();
+    for done in &transaction.finished {
+        next.events.push(topics::event(done.id, done.state, None));
+    }
+    let mut plans = Vec::new();
+    let mut wanted = Vec::new();
+    for tree in std::mem::take(&mut transaction.trees) {
+        if let Some(opened) = next.open(parts, tree).await? {
+            wanted.extend(decision::wants(&opened.plan(parts), &opened.tree.children));
+            plans.push(opened);
+        }
+    }
+    let results = if wanted.is_empty() { HashMap::new() } else { transaction.results(&wanted).await? };
+    for opened in &plans {
+        next.take(opened, decision::advance(&opened.plan(parts), &opened.tree.children, &results));
+    }
+    transaction.commit(&next.writes).await?;
+    next.announce(parts).await;
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! Real processes under test: started from the build's own folder, killed with -9 or stopped with SIGTERM, and
+//! ended with the test whatever happens. Refuses to know what they do.
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+/// A child process that dies with its handle.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    name: String,
+    log: PathBuf,
+    variables: BTreeMap<String, String>,
+}
+
+impl Process {
+    /// Starts a binary of this build, with these variables and no others, its output in a log file.
+    ///
+    /// # Panics
+    /// When the binary was not built or cannot be started.
+    #[must_use]
+    pub fn start(name: &str, variables: &BTreeMap<String, String>, log: &Path) -> Self {
+        let child = spawn(name, variables, log);
+        Self { child, name: name.to_owned(), log: log.to_owned(), variables: variables.clone() }
+    }
+
+    /// Returns the process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it with -9 and starts it again with the same variables.
+    pub fn kill_and_restart(&mut self) {
+        self.kill();
+        self.child = spawn(&self.name, &self.variables, &self.log);
+    }
+
+    /// Kills it with -9.
+    pub fn kill(&mut self) {
+        // An error means that it has ended already, and then wait returns at once.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Sends SIGTERM and waits for its end.
+    ///
+    /// # Panics
+    /// When it has not ended within [`crate::PATIENCE`].
+    pub async fn stop(&mut self) -> ExitStatus {
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let start = std::time::Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                return status;
+            }
+            assert!(start.elapsed() < crate::PATIENCE, "{} did not end after SIGTERM: {}", self.name, self.said());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Tells whether it has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|ended| ended.is_none())
+    }
+
+    /// Returns what it has written so far.
+    #[must_use]
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn spawn(name: &str, variables: &BTreeMap<String, String>, log: &Path) -> Child {
+    let out = File::options().create(true).append(true).open(log).expect("the log can be written");
+    let errors = out.try_clone().expect("a file handle can be doubled");
+    Command::new(binary(name))
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
+        .envs(variables)
+        .stdin(Stdio::null())
+        .stdout(out)
+        .stderr(errors)
+        .spawn()
+        .unwrap_or_else(|error| panic!("{name} cannot be started ({error}); build it with: cargo build --workspace"))
+}
+
+/// Finds a binary of the build that this test belongs to: `target/debug` or `target/release`.
+///
+/// # Panics
+/// When the test runs from nowhere.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("this test has a file");
+    own.ancestors().skip(1).map(|folder| folder.join(name)).find(|path| path.is_file()).unwrap_or_else(|| {
+        panic!("{name} is not built; build it with: cargo build --workspace");
+    })
+}
+
+/// Finds a port that is free now.
+///
+/// # Panics
+/// When the machine has none.
+#[must_use]
+pub fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    listener.local_addr().expect("a bound socket has an address")
+}
+
+/// Asks an admin port for a path and returns the status and the body; `None` when nobody answers.
+pub async fn ask(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").as_bytes()).await.ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.ok()?;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let status = answer.split_whitespace().nth(1)?.parse().ok()?;
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())?;
+    Some((status, body))
+}
+
+/// Waits until an admin port says that its service is ready.
+///
+/// # Panics
+/// When it does not within [`crate::PATIENCE`].
+pub async fn until_ready(address: SocketAddr) {
+    crate::until("the service is ready", || async { matches!(ask(address, "/ready").await, Some((200, _))) }).await;
+}
