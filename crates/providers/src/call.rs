@@ -21,7 +21,6 @@ use std::{sync::Arc, time::Duration};
 use url::Url;
 
 /// An ask on its way.
-#[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) wire: Wire,
@@ -70,10 +69,11 @@ impl Call {
         }
         let known = provider.model(model).map(|(_, model)| model);
         // A model's own wire belongs to its home; elsewhere the server decides.
-        let wire = known.and_then(|model| model.wire).filter(|_| !endpoint.elsewhere).unwrap_or(endpoint.dialect.wire);
+        let wire =
+            known.and_then(|model| model.wire).filter(|_| !endpoint.is_compatible()).unwrap_or(endpoint.dialect.wire);
         let mut prompt = Prompt::new(request, wire, &endpoint.dialect, model);
         prompt.stream = stream;
-        prompt.flex = request.flex && provider.flex.is_some() && !endpoint.elsewhere;
+        prompt.flex = request.flex && provider.flex.is_some() && !endpoint.is_compatible();
         prompt.max_tokens =
             known.and_then(|model| model.max_output).map_or(request.max_tokens, |most| most.min(request.max_tokens));
         let body = prompt.body(wire).map_err(|_| refuse("the request cannot be written as JSON".to_owned()))?;
@@ -112,7 +112,7 @@ impl Call {
         let headers = response.headers().clone();
         let said = http::read_error(response).await;
         let mut error = self.classified(Some(status), &headers, &said);
-        if let Some(variable) = self.endpoint.provider.model_variable.as_ref().filter(|_| self.endpoint.elsewhere)
+        if let Some(variable) = self.endpoint.provider.model_variable.as_ref().filter(|_| self.endpoint.is_compatible())
             && matches!(status, 400 | 404)
             && self.endpoint.only_model.is_none()
         {

@@ -58,7 +58,8 @@ mod tests {
 
     #[test]
     fn every_form_of_delay_is_read() {
-        let cases: &[(&[(&'static str, &str)], Value, Option<u64>)] = &[
+        type Case = (&'static [(&'static str, &'static str)], Value, Option<u64>);
+        let cases: &[Case] = &[
             (&[("retry-after-ms", "1500")], Value::Null, Some(1500)),
             (&[("retry-after-ms", "12.5")], Value::Null, Some(12)),
             (&[("retry-after-ms", "20"), ("retry-after", "9")], Value::Null, Some(20)),

@@ -88,6 +88,11 @@ impl Endpoint {
         }))
     }
 
+    /// Tells whether a server elsewhere is spoken to in the dialect of those who copied the provider.
+    pub(crate) const fn is_compatible(&self) -> bool {
+        self.elsewhere && self.provider.elsewhere.is_some()
+    }
+
     /// Returns where to send an ask.
     pub(crate) fn url(&self, wire: Wire, model: &str, stream: bool) -> Url {
         let mut url = self.base.clone();

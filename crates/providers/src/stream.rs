@@ -143,7 +143,7 @@ impl Reading {
         };
         let draft = fold.end().map_err(|fault| match fault {
             // A stream that breaks off into a bare JSON error says why.
-            Fault::Truncated if stray.iter().any(|&byte| byte == b'{') => self.call.fault(Fault::Said(stray), &headers),
+            Fault::Truncated if stray.contains(&b'{') => self.call.fault(Fault::Said(stray), &headers),
             fault => self.call.fault(fault, &headers),
         })?;
         let answer = finish::judge(&self.call, draft, &Head::of(&headers), &self.inner.catalogue.prices)?;

@@ -163,11 +163,12 @@ impl Source<'_> {
 
     fn syntax(&self, error: &toml::de::Error) -> CatalogueError {
         let span = error.span().unwrap_or(0..0);
-        let field = self.field_at(&span);
         let message = error.message();
+        let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+        let field = missing.unwrap_or_else(|| self.field_at(&span));
         let (problem, expected) = match message.split_once(", expected ") {
             Some((problem, expected)) => (problem, expected),
-            None if message.starts_with("missing field") => (message, "that field with a value"),
+            None if missing.is_some() => (message, "that field with a value"),
             None => (message, expected(field)),
         };
         self.error(&span, field, problem, expected)

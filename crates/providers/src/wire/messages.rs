@@ -141,15 +141,30 @@ pub(super) struct Folding {
     ended: bool,
 }
 
+/// The events that concern us; of the others not even the shape is looked at.
 #[derive(Deserialize)]
-struct Part {
-    #[serde(rename = "type")]
-    kind: String,
-    message: Option<Reply>,
-    content_block: Option<Block>,
-    delta: Option<Delta>,
-    usage: Option<Tokens>,
-    error: Option<Value>,
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Part {
+    MessageStart {
+        message: Reply,
+    },
+    ContentBlockStart {
+        content_block: Block,
+    },
+    ContentBlockDelta {
+        delta: Delta,
+    },
+    MessageDelta {
+        delta: Delta,
+        #[serde(default)]
+        usage: Tokens,
+    },
+    MessageStop,
+    Error {
+        error: Value,
+    },
+    #[serde(other)]
+    Other,
 }
 
 #[derive(Deserialize)]
@@ -160,30 +175,25 @@ struct Delta {
 
 impl Fold for Folding {
     fn event(&mut self, event: &Event) -> Result<Step, Fault> {
-        let part: Part = parse(event.data.as_bytes())?;
-        match part.kind.as_str() {
-            "error" => return Err(said(&part.error.unwrap_or_default())),
-            "message_start" => {
-                let message = part.message.ok_or(Fault::Malformed)?;
+        match parse(event.data.as_bytes())? {
+            Part::Error { error } => return Err(said(&error)),
+            Part::MessageStart { message } => {
                 self.draft.model = message.model;
                 self.tokens = message.usage;
             }
-            "content_block_start" => {
-                let text = part.content_block.filter(|block| block.kind == "text").and_then(|block| block.text);
-                return Ok(self.text(text));
+            Part::ContentBlockStart { content_block } if content_block.kind == "text" => {
+                return Ok(self.text(content_block.text));
             }
-            "content_block_delta" => return Ok(self.text(part.delta.and_then(|delta| delta.text))),
-            "message_delta" => {
-                if let Some(reason) = part.delta.and_then(|delta| delta.stop_reason) {
-                    self.draft.stop = Some(stop(reason));
-                }
-                self.tokens.update(part.usage.unwrap_or_default());
+            Part::ContentBlockDelta { delta } => return Ok(self.text(delta.text)),
+            Part::MessageDelta { delta, usage } => {
+                self.draft.stop = delta.stop_reason.map(stop).or(self.draft.stop.take());
+                self.tokens.update(usage);
             }
-            "message_stop" => {
+            Part::MessageStop => {
                 self.ended = true;
                 return Ok(Step::Done);
             }
-            _ => {}
+            Part::ContentBlockStart { .. } | Part::Other => {}
         }
         Ok(Step::Nothing)
     }

@@ -156,12 +156,18 @@ pub(super) struct Folding {
     text: String,
 }
 
+/// The events that concern us; of the others not even the shape is looked at.
 #[derive(Deserialize)]
-struct Part {
-    #[serde(rename = "type")]
-    kind: String,
-    delta: Option<Value>,
-    response: Option<Reply>,
+#[serde(tag = "type")]
+enum Part {
+    #[serde(rename = "response.output_text.delta")]
+    Text { delta: String },
+    #[serde(rename = "response.completed", alias = "response.incomplete", alias = "response.failed")]
+    End { response: Box<Reply> },
+    #[serde(rename = "error")]
+    Error,
+    #[serde(other)]
+    Other,
 }
 
 impl Fold for Folding {
@@ -169,20 +175,18 @@ impl Fold for Folding {
         if event.data.trim() == "[DONE]" {
             return Ok(Step::Done);
         }
-        let part: Part = parse(event.data.as_bytes())?;
-        match part.kind.as_str() {
-            "response.output_text.delta" => {
-                let text = part.delta.as_ref().and_then(Value::as_str).unwrap_or_default();
-                self.text.push_str(text);
-                Ok(if text.is_empty() { Step::Nothing } else { Step::Text(text.to_owned()) })
+        match parse(event.data.as_bytes())? {
+            Part::Text { delta } => {
+                self.text.push_str(&delta);
+                Ok(if delta.is_empty() { Step::Nothing } else { Step::Text(delta) })
             }
-            "response.completed" | "response.incomplete" | "response.failed" => {
-                self.draft = Some(draft(part.response.ok_or(Fault::Malformed)?)?);
+            Part::End { response } => {
+                self.draft = Some(draft(*response)?);
                 Ok(Step::Done)
             }
             // Flat or wrapped in `error`: the classifier reads both.
-            "error" => Err(Fault::Said(event.data.clone().into_bytes())),
-            _ => Ok(Step::Nothing),
+            Part::Error => Err(Fault::Said(event.data.clone().into_bytes())),
+            Part::Other => Ok(Step::Nothing),
         }
     }
 
