@@ -1,12 +1,14 @@
 //! Makes a provider's message fit for an error: short, on one line, without keys and without the
 //! prompt that it quotes. Refuses to judge what the message means.
 
+use std::ops::Range;
+
 /// The most characters of a provider's message that an error keeps.
 const LONGEST: usize = 300;
-/// A stretch of this many characters shared with the request's body is a quotation of it.
+/// A stretch of this many bytes (8 Korean letters) shared with the request's body is a quotation of it.
 const QUOTATION: usize = 24;
-/// Half of it: any quotation contains a whole aligned window of this size.
-const WINDOW: usize = QUOTATION / 2;
+/// So small that every quotation contains a whole window, wherever the windows begin.
+const WINDOW: usize = 9;
 /// How the keys of the known providers begin.
 const KEY_MARKS: &[&str] = &["sk-", "AIza", "gsk_", "xai-", "pplx-", "Bearer "];
 
@@ -84,36 +86,39 @@ fn mask_queries(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Replaces every stretch of [`QUOTATION`] or more characters that also stands in `body`.
+/// Replaces every stretch of [`QUOTATION`] or more bytes that also stands in `body`.
 fn mask_quotations(text: &str, body: &str) -> String {
-    let letters: Vec<char> = text.chars().collect();
-    let shared = |from: usize, to: usize| {
-        letters.get(from..to).is_some_and(|letters| body.contains(&letters.iter().collect::<String>()))
-    };
     let mut masked = String::new();
     let mut kept = 0;
     let mut at = 0;
-    while at + WINDOW <= letters.len() {
-        if !shared(at, at + WINDOW) {
-            at += WINDOW;
-            continue;
-        }
-        let (mut from, mut to) = (at, at + WINDOW);
-        while from > kept && shared(from - 1, to) {
-            from -= 1;
-        }
-        while to < letters.len() && shared(from, to + 1) {
-            to += 1;
-        }
-        if to - from >= QUOTATION {
-            masked.extend(letters.get(kept..from).unwrap_or_default());
+    while let Some(end) = (at + WINDOW..=text.len()).find(|&end| text.is_char_boundary(end)) {
+        let Range { start, end: stop } = quotation(text, at..end, kept, body);
+        if stop - start >= QUOTATION {
+            masked.push_str(text.get(kept..start).unwrap_or_default());
             masked.push('…');
-            kept = to;
+            kept = stop;
         }
-        at = to.max(at + WINDOW);
+        at = stop.max(end);
     }
-    masked.extend(letters.get(kept..).unwrap_or_default());
+    masked.push_str(text.get(kept..).unwrap_or_default());
     masked
+}
+
+/// Returns the longest stretch of `text` around `window`, not before `least`, that stands in `body`.
+fn quotation(text: &str, window: Range<usize>, least: usize, body: &str) -> Range<usize> {
+    let before = text.get(least..window.start).unwrap_or_default();
+    let after = text.get(window.end..).unwrap_or_default();
+    let words = text.get(window.clone()).unwrap_or_default();
+    let stretch = |(at, _): (usize, &str)| {
+        let (head, tail) = body.split_at(at);
+        let tail = tail.get(words.len()..).unwrap_or_default();
+        let left = before.chars().rev().zip(head.chars().rev()).take_while(|(one, other)| one == other);
+        let right = after.chars().zip(tail.chars()).take_while(|(one, other)| one == other);
+        let left: usize = left.map(|(letter, _)| letter.len_utf8()).sum();
+        let right: usize = right.map(|(letter, _)| letter.len_utf8()).sum();
+        window.start - left..window.end + right
+    };
+    body.match_indices(words).map(stretch).max_by_key(ExactSizeIterator::len).unwrap_or(window.start..window.start)
 }
 
 #[cfg(test)]

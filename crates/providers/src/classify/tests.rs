@@ -31,12 +31,12 @@ fn anthropic(kind: &str, message: &str) -> Value {
 }
 
 /// OpenAI's shape.
-fn openai(kind: &str, code: Value, message: &str) -> Value {
+fn openai(kind: &str, code: &Value, message: &str) -> Value {
     json!({"error": {"message": message, "type": kind, "param": null, "code": code}})
 }
 
 /// Gemini's shape.
-fn gemini(code: u16, status: &str, details: Value) -> Value {
+fn gemini(code: u16, status: &str, details: &Value) -> Value {
     json!({"error": {"code": code, "message": "quota", "status": status, "details": details}})
 }
 
@@ -99,34 +99,34 @@ fn anthropic_errors() {
 #[test]
 fn openai_errors() {
     check(&[
-        ("invalid", Some(400), &[], openai("invalid_request_error", json!("unsupported_parameter"), "x"), Class::Fail),
+        ("invalid", Some(400), &[], openai("invalid_request_error", &json!("unsupported_parameter"), "x"), Class::Fail),
         (
             "too long",
             Some(400),
             &[],
-            openai("invalid_request_error", json!("context_length_exceeded"), "x"),
+            openai("invalid_request_error", &json!("context_length_exceeded"), "x"),
             Class::FailOver,
         ),
-        ("key", Some(401), &[], openai("invalid_request_error", json!("invalid_api_key"), "x"), Class::Hold),
+        ("key", Some(401), &[], openai("invalid_request_error", &json!("invalid_api_key"), "x"), Class::Hold),
         (
             "region",
             Some(403),
             &[],
-            openai("request_forbidden", json!("unsupported_country_region_territory"), "x"),
+            openai("request_forbidden", &json!("unsupported_country_region_territory"), "x"),
             Class::FailOver,
         ),
-        ("model", Some(404), &[], openai("invalid_request_error", json!("model_not_found"), "x"), Class::FailOver),
-        ("unprocessable", Some(422), &[], openai("invalid_request_error", Value::Null, "x"), Class::Fail),
-        ("rate", Some(429), &[("retry-after", "1")], openai("tokens", json!("rate_limit_exceeded"), "x"), after(1000)),
+        ("model", Some(404), &[], openai("invalid_request_error", &json!("model_not_found"), "x"), Class::FailOver),
+        ("unprocessable", Some(422), &[], openai("invalid_request_error", &Value::Null, "x"), Class::Fail),
+        ("rate", Some(429), &[("retry-after", "1")], openai("tokens", &json!("rate_limit_exceeded"), "x"), after(1000)),
         (
             "quota",
             Some(429),
             &[("retry-after", "1")],
-            openai("insufficient_quota", json!("insufficient_quota"), "x"),
+            openai("insufficient_quota", &json!("insufficient_quota"), "x"),
             Class::Hold,
         ),
         ("down", Some(503), &[], Value::Null, RETRY),
-        ("in a stream", None, &[], openai("server_error", Value::Null, "x"), RETRY),
+        ("in a stream", None, &[], openai("server_error", &Value::Null, "x"), RETRY),
         ("flat in a stream", None, &[], json!({"type": "error", "code": "rate_limit_exceeded", "message": "x"}), RETRY),
         ("failed response", None, &[], json!({"error": {"code": "invalid_prompt", "message": "x"}}), Class::Fail),
     ]);
@@ -135,40 +135,40 @@ fn openai_errors() {
 #[test]
 fn gemini_errors() {
     check(&[
-        ("invalid", Some(400), &[], gemini(400, "INVALID_ARGUMENT", json!([])), Class::Fail),
+        ("invalid", Some(400), &[], gemini(400, "INVALID_ARGUMENT", &json!([])), Class::Fail),
         (
             "key",
             Some(400),
             &[],
-            gemini(400, "INVALID_ARGUMENT", json!([{"@type": "x.ErrorInfo", "reason": "API_KEY_INVALID"}])),
+            gemini(400, "INVALID_ARGUMENT", &json!([{"@type": "x.ErrorInfo", "reason": "API_KEY_INVALID"}])),
             Class::Hold,
         ),
-        ("permission", Some(403), &[], gemini(403, "PERMISSION_DENIED", Value::Null), Class::FailOver),
+        ("permission", Some(403), &[], gemini(403, "PERMISSION_DENIED", &Value::Null), Class::FailOver),
         (
             "per minute",
             Some(429),
             &[],
-            gemini(429, "RESOURCE_EXHAUSTED", quota("GenerateRequestsPerMinutePerProjectPerModel", "15")),
+            gemini(429, "RESOURCE_EXHAUSTED", &quota("GenerateRequestsPerMinutePerProjectPerModel", "15")),
             after(46_000),
         ),
         (
             "per day",
             Some(429),
             &[],
-            gemini(429, "RESOURCE_EXHAUSTED", quota("GenerateRequestsPerDayPerProjectPerModel-FreeTier", "50")),
+            gemini(429, "RESOURCE_EXHAUSTED", &quota("GenerateRequestsPerDayPerProjectPerModel-FreeTier", "50")),
             Class::Hold,
         ),
         (
             "limit of nothing",
             Some(429),
             &[],
-            gemini(429, "RESOURCE_EXHAUSTED", quota("GenerateContentInputTokensPerModelPerMinute-FreeTier", "0")),
+            gemini(429, "RESOURCE_EXHAUSTED", &quota("GenerateContentInputTokensPerModelPerMinute-FreeTier", "0")),
             Class::Hold,
         ),
-        ("spend cap", Some(429), &[], gemini(429, "RESOURCE_EXHAUSTED", quota("ProjectSpendCap", "10")), Class::Hold),
-        ("in a list", Some(503), &[], json!([gemini(503, "UNAVAILABLE", Value::Null)]), RETRY),
-        ("in a stream", None, &[], gemini(503, "UNAVAILABLE", Value::Null), RETRY),
-        ("in a stream, for good", None, &[], json!([gemini(400, "INVALID_ARGUMENT", Value::Null)]), Class::Fail),
+        ("spend cap", Some(429), &[], gemini(429, "RESOURCE_EXHAUSTED", &quota("ProjectSpendCap", "10")), Class::Hold),
+        ("in a list", Some(503), &[], json!([gemini(503, "UNAVAILABLE", &Value::Null)]), RETRY),
+        ("in a stream", None, &[], gemini(503, "UNAVAILABLE", &Value::Null), RETRY),
+        ("in a stream, for good", None, &[], json!([gemini(400, "INVALID_ARGUMENT", &Value::Null)]), Class::Fail),
         ("word alone", None, &[], json!({"error": {"status": "RESOURCE_EXHAUSTED", "message": "x"}}), RETRY),
     ]);
 }
@@ -176,12 +176,12 @@ fn gemini_errors() {
 #[test]
 fn errors_of_the_others() {
     check(&[
-        ("groq flex", Some(498), &[], openai("flex", json!("capacity_exceeded"), "x"), RETRY),
+        ("groq flex", Some(498), &[], openai("flex", &json!("capacity_exceeded"), "x"), RETRY),
         (
             "deepseek balance",
             Some(402),
             &[],
-            openai("unknown_error", json!("invalid_request_error"), "Insufficient Balance"),
+            openai("unknown_error", &json!("invalid_request_error"), "Insufficient Balance"),
             Class::Hold,
         ),
         (
@@ -219,7 +219,7 @@ fn errors_of_the_others() {
 fn the_reason_is_one_clean_sentence() {
     let said = openai(
         "invalid_request_error",
-        Value::Null,
+        &Value::Null,
         "Incorrect key\n a-secret-key at https://x.example/y?key=a-secret-key",
     );
     let error = error(Some(401), &[], said.to_string().as_bytes());
