@@ -113,7 +113,7 @@ impl Store {
             roots.iter().copied().chain(outcomes.iter().map(|outcome| outcome.root_id)).collect();
         roots.sort_unstable();
         roots.dedup();
-        let columns = Outcomes::of(outcomes, true)?;
+        let columns = Outcomes::of(outcomes, Some(&roots))?;
         let parameters = columns.parameters();
         let ids: Parameters<'_> = &[&roots];
         let calls: Vec<Call<'_>> = if outcomes.is_empty() {
