@@ -59,7 +59,7 @@ impl Service {
     /// When the database is of another version than this program.
     pub async fn run(self) -> anyhow::Result<()> {
         let stop = self.life.stop.clone();
-        self.life.tasks.spawn("redis", follow(self.bus.clone(), self.redis, stop.clone()));
+        self.life.tasks.spawn("redis", self.redis.follow(self.bus.up(), stop.clone()));
         tokio::select! {
             checked = check(&self.store) => checked?,
             () = stop.cancelled() => return Ok(()),
@@ -86,22 +86,6 @@ async fn check(store: &Store) -> anyhow::Result<()> {
                 tokio::time::sleep(AGAIN).await;
             }
             checked => return Ok(checked?),
-        }
-    }
-}
-
-/// Keeps the part as the bus finds Redis.
-async fn follow(bus: Bus, redis: Part, stop: tokio_util::sync::CancellationToken) {
-    let mut up = bus.up();
-    loop {
-        if *up.borrow_and_update() {
-            redis.up();
-        } else {
-            redis.down();
-        }
-        tokio::select! {
-            changed = up.changed() => if changed.is_err() { return },
-            () = stop.cancelled() => return,
         }
     }
 }

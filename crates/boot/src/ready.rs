@@ -72,6 +72,21 @@ pub struct Part {
 }
 
 impl Part {
+    /// Keeps the part as `up` says, until the stop or the end of its sender.
+    pub async fn follow(self, mut up: watch::Receiver<bool>, stop: CancellationToken) {
+        loop {
+            if *up.borrow_and_update() {
+                self.up();
+            } else {
+                self.down();
+            }
+            tokio::select! {
+                changed = up.changed() => if changed.is_err() { return },
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
     /// Marks the part as up.
     pub fn up(&self) {
         self.set(true);
@@ -92,7 +107,8 @@ impl Part {
 
 #[cfg(test)]
 mod tests {
-    use super::Readiness;
+    use super::{Readiness, missing};
+    use tokio::sync::watch;
     use tokio_util::sync::CancellationToken;
 
     #[tokio::test]
@@ -112,5 +128,21 @@ mod tests {
         stop.cancel();
         let report = ready.report();
         assert!(!report.ready && report.stopping && report.missing.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_part_follows_what_it_is_told_until_the_stop() {
+        let stop = CancellationToken::new();
+        let ready = Readiness::new(stop.clone());
+        let (told, up) = watch::channel(false);
+        let mut following = tokio::task::JoinSet::new();
+        following.spawn(ready.part("redis").follow(up, stop.clone()));
+        told.send_replace(true);
+        ready.wait().await;
+        told.send_replace(false);
+        let mut parts = ready.parts.subscribe();
+        parts.wait_for(|parts| !missing(parts).is_empty()).await.unwrap();
+        stop.cancel();
+        following.join_next().await.unwrap().unwrap();
     }
 }
