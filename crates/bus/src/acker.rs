@@ -2,7 +2,6 @@
 //! replica has claimed meanwhile.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use redis::{Pipeline, Value};
 use tokio::sync::mpsc;
@@ -46,7 +45,7 @@ impl Acker {
                 batch.push(more);
             }
             self.flush_until_told(&batch).await;
-            self.ledger.gone(batch.iter().map(place));
+            self.ledger.settled(batch.iter().map(place));
             batch.clear();
         }
     }
@@ -135,6 +134,3 @@ fn place(settled: &Settled) -> Place {
 fn count(answer: &Value) -> u64 {
     reply::integer(answer).and_then(|count| u64::try_from(count).ok()).unwrap_or(0)
 }
-
-/// How long a stopping consumer lets its acker try when Redis is away.
-pub(crate) const LAST_WORDS: Duration = Duration::from_secs(5);

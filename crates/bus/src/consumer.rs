@@ -22,20 +22,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::{JoinError, JoinSet};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::acker::{Acker, LAST_WORDS};
-use crate::delivery::{Delivery, Desk, Epitaph, Settled};
-use crate::entry::Entry;
-use crate::error::Error;
+use crate::Bus;
+use crate::acker::Acker;
+use crate::delivery::{Delivery, Desk};
+use crate::floor::Floor;
 use crate::ledger::Ledger;
-use crate::link::pause;
-use crate::reader::{Arrival, Reader};
+use crate::reader::Reader;
 use crate::renewer::Renewer;
 use crate::topic::{Lane, Streams, Topic};
-use crate::{Bus, dead};
 
 /// How long a read blocks when nothing else is due.
 pub(crate) const BLOCK: Duration = Duration::from_secs(30);
@@ -48,7 +46,13 @@ pub(crate) const WAKE_PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) const WAKE_REST: Duration = Duration::from_millis(20);
 /// When all places were taken and one becomes free, how long to wait for more, so that a full
 /// consumer reads slices and not single entries.
-const GATHER: Duration = Duration::from_millis(1);
+pub(crate) const GATHER: Duration = Duration::from_millis(1);
+
+/// When so many finished entries could not be taken off their streams, reading waits for the acker.
+pub(crate) const BACKLOG: usize = 65_536;
+
+/// How long a stopping consumer lets its acker try when Redis is away.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 const LEAVE: &str = include_str!("lua/leave.lua");
 
@@ -124,15 +128,9 @@ impl Consumer {
         let ConsumerOptions { slice, lease, max_deliveries, .. } = options;
         let mut reader = Reader::new(bus.clone(), topic, streams.clone(), ledger.clone(), slice, lease);
         let desk = Arc::new(Desk { topic, lease, max_deliveries, ledger, settled, metrics });
-        let mut floor = Floor {
-            desk,
-            places: Arc::new(Semaphore::new(options.concurrency)),
-            options,
-            slices: JoinSet::new(),
-            failures: 0,
-        };
+        let mut floor = Floor::new(desk, options);
 
-        floor.work(&mut reader, &stop, Arc::new(handler)).await;
+        work(&mut floor, &mut reader, &stop, Arc::new(handler)).await;
 
         floor.clear().await;
         drop(reader);
@@ -146,166 +144,40 @@ impl Consumer {
     }
 }
 
-/// Where handlers work: their places, their slices, and the loop that fills them.
-struct Floor {
-    desk: Arc<Desk>,
-    places: Arc<Semaphore>,
-    options: ConsumerOptions,
-    slices: JoinSet<()>,
-    failures: u32,
-}
-
-impl Floor {
-    async fn work<F>(
-        &mut self,
-        reader: &mut Reader,
-        stop: &CancellationToken,
-        handler: Arc<impl Fn(Vec<Delivery>) -> F + Send + Sync + 'static>,
-    ) where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        while let Some(Some(permits)) = stop.run_until_cancelled(self.room()).await {
-            let outcome = {
-                let reading = reader.next(permits.num_permits(), stop);
-                tokio::pin!(reading);
-                loop {
-                    tokio::select! {
-                        outcome = &mut reading => break outcome,
-                        Some(ended) = self.slices.join_next() => note(&self.desk, ended),
-                    }
+/// The loop: wait for room, read, hand over.
+async fn work<F>(
+    floor: &mut Floor,
+    reader: &mut Reader,
+    stop: &CancellationToken,
+    handler: Arc<impl Fn(Vec<Delivery>) -> F + Send + Sync + 'static>,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    while let Some(Some(mut permits)) = stop.run_until_cancelled(floor.room()).await {
+        let outcome = {
+            let reading = reader.next(permits.num_permits(), stop);
+            tokio::pin!(reading);
+            loop {
+                tokio::select! {
+                    outcome = &mut reading => break outcome,
+                    () = floor.tidied() => {}
                 }
-            };
-            match outcome {
-                Ok(arrivals) => {
-                    self.recovered();
-                    for slice in self.deliver(arrivals, permits).await {
-                        let handler = handler.clone();
-                        self.slices.spawn(async move { handler(slice).await });
-                    }
-                }
-                Err(error) => {
-                    drop(permits);
-                    self.rest(&error, stop).await;
-                }
-            }
-            while let Some(ended) = self.slices.try_join_next() {
-                note(&self.desk, ended);
-            }
-        }
-    }
-
-    /// Waits for free places, at most two slices of them.
-    async fn room(&self) -> Option<OwnedSemaphorePermit> {
-        let most = self.options.slice.saturating_mul(2);
-        let mut permits = match self.places.clone().try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                let permit = self.places.clone().acquire_owned().await.ok()?;
-                let wanted = self.options.slice.min(self.options.concurrency / 4);
-                if self.places.available_permits() + 1 < wanted {
-                    tokio::time::sleep(GATHER).await;
-                }
-                permit
             }
         };
-        let more = self.places.available_permits().min(most.saturating_sub(1));
-        if let Ok(more) = u32::try_from(more)
-            && let Ok(more) = self.places.clone().try_acquire_many_owned(more)
-        {
-            permits.merge(more);
-        }
-        Some(permits)
-    }
-
-    /// Turns arrivals into deliveries, in slices; buries those that are none.
-    async fn deliver(&self, arrivals: Vec<Arrival>, mut permits: OwnedSemaphorePermit) -> Vec<Vec<Delivery>> {
-        let desk = &self.desk;
-        let mut slices: Vec<Vec<Delivery>> = Vec::new();
-        for Arrival { place, fields, deliveries } in arrivals {
-            if !desk.ledger.take(place) {
-                continue;
-            }
-            if deliveries > 1 {
-                desk.metrics.claimed.inc();
-            }
-            let entry = match Entry::decode(&fields) {
-                Ok(entry) if deliveries > self.options.max_deliveries => {
-                    let earlier = deliveries - 1;
-                    let cause = format!("delivered {earlier} times and never acknowledged");
-                    desk.settle(Settled::Buried(place, Epitaph { entry: Ok(entry), deliveries: earlier, cause }));
-                    continue;
+        match outcome {
+            Ok(arrivals) => {
+                floor.recovered();
+                let mut accepted = floor.accept(arrivals);
+                while let Some(slice) = floor.slice(&mut accepted, &mut permits).await {
+                    let handler = handler.clone();
+                    floor.slices.spawn(async move { handler(slice).await });
                 }
-                Ok(entry) => entry,
-                Err(cause) => {
-                    let entry = Err(dead::raw(&fields));
-                    desk.settle(Settled::Buried(place, Epitaph { entry, deliveries, cause }));
-                    continue;
-                }
-            };
-            let permit = match permits.split(1) {
-                Some(permit) => permit,
-                None => match self.places.clone().acquire_owned().await {
-                    Ok(permit) => permit,
-                    Err(_) => break,
-                },
-            };
-            let delivery = Delivery::new(entry, deliveries, place, desk.clone(), permit);
-            match slices.last_mut().filter(|slice| slice.len() < self.options.slice) {
-                Some(slice) => slice.push(delivery),
-                None => slices.push(vec![delivery]),
+            }
+            Err(error) => {
+                drop(permits);
+                floor.rest(&error, stop).await;
             }
         }
-        slices
-    }
-
-    /// Waits after a failure, longer each time; a group that is gone is made again at once.
-    async fn rest(&mut self, error: &Error, stop: &CancellationToken) {
-        self.failures = self.failures.saturating_add(1);
-        let topic = self.desk.topic.name();
-        let error_text = error.chain();
-        match self.failures {
-            1 if error.is_gone() => return,
-            1 if error.is_transient() => {
-                tracing::warn!(topic, error = error_text, "reading pauses until Redis is back");
-            }
-            1 => tracing::error!(topic, error = error_text, "entries cannot be read"),
-            failures => tracing::debug!(topic, error = error_text, failures, "still cannot read"),
-        }
-        let pause = tokio::time::sleep(pause(self.failures));
-        tokio::pin!(pause);
-        loop {
-            tokio::select! {
-                () = &mut pause => return,
-                () = stop.cancelled() => return,
-                Some(ended) = self.slices.join_next() => note(&self.desk, ended),
-            }
-        }
-    }
-
-    fn recovered(&mut self) {
-        if std::mem::take(&mut self.failures) > 1 {
-            tracing::info!(topic = self.desk.topic.name(), "reading again");
-        }
-    }
-
-    /// Waits until every slice has ended and every delivery is gone, wherever it was moved to.
-    async fn clear(&mut self) {
-        while let Some(ended) = self.slices.join_next().await {
-            note(&self.desk, ended);
-        }
-        let all = u32::try_from(self.options.concurrency).unwrap_or(u32::MAX);
-        drop(self.places.acquire_many(all).await);
-    }
-}
-
-/// Counts and logs a slice that ended in a panic. Its deliveries failed when it unwound.
-fn note(desk: &Desk, ended: Result<(), JoinError>) {
-    let Err(error) = ended else { return };
-    if let Ok(panic) = error.try_into_panic() {
-        let said = panic.downcast_ref::<&str>().map(ToString::to_string);
-        let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        desk.metrics.panics.inc();
-        tracing::error!(topic = desk.topic.name(), panic = said, "a handler panicked; its deliveries failed");
     }
 }
 

@@ -95,7 +95,8 @@ impl Delivery {
 
     /// Says that the work was not done. The entry is delivered again when its lease has run out,
     /// to whoever is first; after the last delivery it goes to the dead stream with this cause,
-    /// which operators read and which is logged: no secrets.
+    /// which operators read and which is logged: no secrets. The handler logs what it wants known
+    /// before that, once for a slice.
     pub fn fail(mut self, cause: impl Into<String>) {
         self.open = false;
         self.give_up(cause.into());
@@ -109,7 +110,7 @@ impl Delivery {
             let epitaph = Epitaph { entry: Ok(self.entry.clone()), deliveries, cause };
             desk.settle(Settled::Buried(self.place, epitaph));
         } else {
-            tracing::warn!(topic, %id, deliveries, cause, "a delivery failed and will be repeated");
+            tracing::debug!(topic, %id, deliveries, cause, "a delivery failed and will be repeated");
             desk.ledger.failed(self.place, Instant::now() + desk.lease);
         }
     }

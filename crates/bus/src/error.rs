@@ -9,6 +9,9 @@ pub enum Error {
     /// The URL cannot be used; the text never quotes it, since it may hold a password.
     #[error("the Redis URL {0}")]
     Url(&'static str),
+    /// There is no tokio runtime to hold the connections.
+    #[error("the bus was made outside of a tokio runtime")]
+    Homeless,
     /// Two buses share one registry, or a name is taken.
     #[error("the metrics of the bus cannot be registered")]
     Metrics(#[from] prometheus::Error),
@@ -48,9 +51,17 @@ impl Error {
             }
             Self::Refused { code, .. } => matches!(
                 code.as_str(),
-                "LOADING" | "BUSY" | "MASTERDOWN" | "READONLY" | "TRYAGAIN" | "OOM" | "NOGROUP" | "UNBLOCKED"
+                "LOADING"
+                    | "BUSY"
+                    | "MISCONF"
+                    | "MASTERDOWN"
+                    | "READONLY"
+                    | "TRYAGAIN"
+                    | "OOM"
+                    | "NOGROUP"
+                    | "UNBLOCKED"
             ),
-            Self::Url(_) | Self::Metrics(_) | Self::Unreadable { .. } => false,
+            Self::Url(_) | Self::Homeless | Self::Metrics(_) | Self::Unreadable { .. } => false,
         }
     }
 

@@ -2,6 +2,7 @@
 //! process believes, and the scripts check it against the group.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -27,6 +28,7 @@ enum Hold {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     holds: Mutex<HashMap<Place, Hold>>,
+    settling: AtomicUsize,
     filled: Notify,
 }
 
@@ -51,17 +53,25 @@ impl Ledger {
 
     pub(crate) fn settling(&self, place: Place) {
         self.locked().insert(place, Hold::Settling);
+        self.settling.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn failed(&self, place: Place, until: Instant) {
         self.locked().insert(place, Hold::Failed(until));
     }
 
-    pub(crate) fn gone(&self, places: impl Iterator<Item = Place>) {
+    /// Redis knows what became of these.
+    pub(crate) fn settled(&self, places: impl ExactSizeIterator<Item = Place>) {
+        self.settling.fetch_sub(places.len(), Ordering::Relaxed);
         let mut holds = self.locked();
         for place in places {
             holds.remove(&place);
         }
+    }
+
+    /// How many entries are done with, and Redis does not know yet.
+    pub(crate) fn backlog(&self) -> usize {
+        self.settling.load(Ordering::Relaxed)
     }
 
     /// Forgets failed entries whose lease has run out: whoever is first may claim them.
@@ -115,6 +125,10 @@ mod tests {
         ledger.settling(place);
         assert!(!ledger.take(place), "its acknowledgement is on the way");
         assert!(ledger.working(Lane::Normal).is_empty());
+        assert_eq!(ledger.backlog(), 1);
+        ledger.settled([place].into_iter());
+        assert_eq!((ledger.backlog(), ledger.len()), (0, 0));
+        assert!(ledger.take(place));
         let until = Instant::now();
         ledger.failed(place, until);
         assert_eq!(ledger.next_failed(), Some(until));

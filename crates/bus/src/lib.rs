@@ -2,6 +2,7 @@
 //! follow feeds. Refuses to know what is named: an entry is an id and a word, the facts are elsewhere.
 
 mod acker;
+mod claims;
 mod consumer;
 mod dead;
 mod delivery;
@@ -9,6 +10,7 @@ mod depths;
 mod entry;
 mod error;
 mod events;
+mod floor;
 mod ledger;
 mod link;
 mod metrics;

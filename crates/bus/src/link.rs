@@ -71,7 +71,7 @@ impl Link {
         let probes = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
         let settings = TcpSettings::default().set_nodelay(true).set_keepalive(probes);
         let client = redis::Client::open(info.set_tcp_settings(settings)).map_err(|_| Error::Url("is not usable"))?;
-        let runtime = Handle::try_current().map_err(|_| Error::Url("is needed inside a tokio runtime"))?;
+        let runtime = Handle::try_current().map_err(|_| Error::Homeless)?;
         Ok(Self {
             client,
             runtime,

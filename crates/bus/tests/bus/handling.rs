@@ -114,6 +114,53 @@ async fn express_goes_before_normal() {
 }
 
 #[tokio::test]
+async fn a_single_place_serves_both_lanes_when_they_race_for_it() {
+    let redis = testkit::Redis::create();
+    let [side, express, normal] = ["a", "e", "n"].map(|replica| Side::new(&redis.url, &redis.prefix, replica));
+    let record = Record::default();
+    let running = side.consume(options(30_000, 1), record.handler());
+    let all = ids(2000);
+    let (first, second) = all.split_at(1000);
+    let one_by_one = async |side: &Side, lane, ids: &[uuid::Uuid]| {
+        for id in ids {
+            side.announce(lane, &[*id]).await;
+        }
+    };
+    tokio::join!(one_by_one(&express, Lane::Express, first), one_by_one(&normal, Lane::Normal, second));
+    record.reaches(2000).await;
+    side.settled().await;
+    running.stop().await;
+    assert_eq!(record.len(), 2000);
+}
+
+#[tokio::test]
+async fn idle_consumers_are_silent() {
+    let server = crate::server::Server::start(false).await;
+    let sides: Vec<_> = (0..6).map(|number| Side::new(&server.url(), "p:", &format!("r{number}"))).collect();
+    let record = Record::default();
+    let running: Vec<_> = sides.iter().map(|side| side.consume(options(30_000, 8), record.handler())).collect();
+    sides[0].announce(Lane::Normal, &ids(100)).await;
+    record.reaches(100).await;
+    sides[0].settled().await;
+    let mut raw = server.connection().await.unwrap();
+    let mut field = async |section: &str, name: &str| -> u64 {
+        let info: String = redis::cmd("INFO").arg(section).query_async(&mut raw).await.unwrap();
+        info.lines().find_map(|line| line.strip_prefix(name)).unwrap().parse().unwrap()
+    };
+    let limit = std::time::Instant::now() + testkit::PATIENCE;
+    while field("clients", "blocked_clients:").await < 6 {
+        assert!(std::time::Instant::now() < limit);
+    }
+    let before = field("stats", "total_commands_processed:").await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    // The look before, and nothing else.
+    assert_eq!(field("stats", "total_commands_processed:").await - before, 1);
+    for running in running {
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn no_more_are_in_flight_than_allowed_wherever_they_were_moved() {
     let redis = testkit::Redis::create();
     let side = Side::new(&redis.url, &redis.prefix, "a");
@@ -135,6 +182,7 @@ async fn no_more_are_in_flight_than_allowed_wherever_they_were_moved() {
         assert!(receiver.is_empty());
         held.pop_front().unwrap().ack();
     }
+    held.push_back(receiver.recv().await.unwrap());
     held.into_iter().for_each(bus::Delivery::ack);
     side.settled().await;
     running.stop().await;
