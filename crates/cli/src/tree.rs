@@ -40,23 +40,13 @@ pub(crate) fn line(task: &Value) -> String {
 /// Time, tokens and cost, as far as they are known.
 fn figures(task: &Value) -> String {
     let mut parts = Vec::new();
-    if let Some(ms) = number(task, "duration_ms").filter(|_| task.get("started_at").is_some_and(|at| !at.is_null())) {
-        parts.push(time(ms));
-    }
-    let tokens = task.get("usage").map_or(0, |usage| {
-        ["input", "cache_read", "cache_write", "cache_write_hour", "output"].iter().filter_map(|class| number(usage, class)).sum()
-    });
+    parts.extend(task.get("ran_ms").and_then(Value::as_i64).map(time));
+    let tokens = task.pointer("/tokens/total").and_then(Value::as_i64).unwrap_or_default();
     if tokens > 0 {
         parts.push(format!("{tokens} tokens"));
-        parts.push(cost(task));
+        parts.extend(task.pointer("/cost/usd").and_then(Value::as_str).map(str::to_owned));
     }
     parts.join(" · ")
-}
-
-/// What a task cost, in dollars.
-pub(crate) fn cost(task: &Value) -> String {
-    let nanos = task.get("cost").and_then(|cost| number(cost, "nanos")).unwrap_or_default();
-    domain::money::Nanos(nanos).to_string()
 }
 
 fn time(ms: i64) -> String {
@@ -83,8 +73,4 @@ const fn mark(state: &str) -> &'static str {
 /// Reads a text field; a missing one is empty.
 pub(crate) fn word<'a>(task: &'a Value, name: &str) -> &'a str {
     task.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn number(task: &Value, name: &str) -> Option<i64> {
-    task.get(name).and_then(Value::as_i64)
 }

@@ -71,7 +71,7 @@ async fn serve(args: &Up, configs: Configs, backing: &Backing) -> ExitCode {
         .run(async {
             orchestrator::migrate(&configs.orchestrator).await?;
             let key_file = configs.key_file.clone();
-            let services = Services::build(configs, &life)?;
+            let services = Services::build(configs, &life).await?;
             let (address, lives) = (services.address(), services.lives());
             let front = async {
                 until_ready(&lives).await?;
@@ -126,7 +126,7 @@ struct Services {
 }
 
 impl Services {
-    fn build(configs: Configs, process: &Life) -> anyhow::Result<Self> {
+    async fn build(configs: Configs, process: &Life) -> anyhow::Result<Self> {
         let life = |name: &'static str| -> anyhow::Result<Life> {
             let life = Life::embedded(name, process.stop.clone());
             process.registry.register(Box::new(merged::Merged::new(name, life.registry.clone())?))?;
@@ -137,7 +137,7 @@ impl Services {
         // First, because it installs the process's cryptography for every client.
         let orchestrator = orchestrator::Service::build(configs.orchestrator, &of_orchestrator)?;
         Ok(Self {
-            gateway: (gateway::Service::build(configs.gateway, &of_gateway)?, of_gateway),
+            gateway: (gateway::Service::build(configs.gateway, &of_gateway).await?, of_gateway),
             orchestrator: (orchestrator, of_orchestrator),
             executor: (executor::Service::build(configs.executor, &of_executor)?, of_executor),
             batch_poller: (batch_poller::Service::build(configs.batch_poller, &of_poller)?, of_poller),

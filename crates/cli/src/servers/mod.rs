@@ -11,6 +11,7 @@ use crate::{
 use anyhow::{Context as _, bail};
 use std::{
     fs::{File, TryLockError},
+    net::TcpListener,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::Stdio,
@@ -41,8 +42,8 @@ impl Servers {
     /// # Errors
     /// When a program is not installed, the folder is in use or cannot be used, or a server does not start:
     /// each says what to do.
-    pub async fn start(folder: &Path) -> anyhow::Result<Self> {
-        let place = Place::prepare(folder)?;
+    pub async fn start(folder: &Path, reach: Reach) -> anyhow::Result<Self> {
+        let place = Place::prepare(folder, reach)?;
         let lock = place.lock()?;
         let (postgres, redis) = tokio::try_join!(postgres::start(&place), redis::start(&place))?;
         Ok(Self {
@@ -69,7 +70,7 @@ impl Servers {
 /// Runs a command with `DATABASE_URL` and `REDIS_URL` of private servers that end with it; returns its code.
 pub(crate) async fn with(place: &crate::args::Place, command: &[String]) -> Done {
     let trouble = |error: anyhow::Error| Trouble::new(UNREACHABLE, format!("{error:#}"));
-    let servers = Servers::start(&place.folder()).await.map_err(trouble)?;
+    let servers = Servers::start(&place.folder(), Reach::Loopback).await.map_err(trouble)?;
     let [program, arguments @ ..] = command else { return done() };
     let ran = Command::new(program)
         .args(arguments)
@@ -82,10 +83,21 @@ pub(crate) async fn with(place: &crate::args::Place, command: &[String]) -> Done
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(FAILED))
 }
 
+/// How the servers can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// By unix sockets in a folder that only their user and root may enter.
+    Sockets,
+    /// Also by free ports of the loopback address, with no password: for tests, which put proxies before them.
+    Loopback,
+}
+
 /// Where the servers keep their files, and as whom they run.
 struct Place {
     folder: PathBuf,
     sockets: PathBuf,
+    /// The ports of Postgres and Redis, when they are to have any.
+    ports: Option<(u16, u16)>,
     /// Set when we are root: Postgres refuses to run as root.
     user: Option<User>,
 }
@@ -97,7 +109,7 @@ struct User {
 }
 
 impl Place {
-    fn prepare(folder: &Path) -> anyhow::Result<Self> {
+    fn prepare(folder: &Path, reach: Reach) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("the data folder {} cannot be made", folder.display()))?;
         let folder = folder.canonicalize().with_context(|| format!("{} cannot be opened", folder.display()))?;
         let user = if rustix::process::geteuid().is_root() { Some(User::unprivileged()?) } else { None };
@@ -113,7 +125,11 @@ impl Place {
                 std::os::unix::fs::chown(made, Some(user.uid), Some(user.gid))?;
             }
         }
-        let place = Self { folder, sockets, user };
+        let ports = match reach {
+            Reach::Sockets => None,
+            Reach::Loopback => Some(free_ports().context("no port is free")?),
+        };
+        let place = Self { folder, sockets, ports, user };
         place.check_reachable()?;
         Ok(place)
     }
@@ -218,6 +234,13 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     });
     versions.append(&mut places);
     versions.into_iter().map(|place| place.join(program)).find(|path| path.is_file())
+}
+
+/// Finds two ports that are free now; held until both are known, so that they differ.
+fn free_ports() -> std::io::Result<(u16, u16)> {
+    let first = TcpListener::bind(("127.0.0.1", 0))?;
+    let second = TcpListener::bind(("127.0.0.1", 0))?;
+    Ok((first.local_addr()?.port(), second.local_addr()?.port()))
 }
 
 fn need(program: &str, package: &str) -> anyhow::Result<PathBuf> {

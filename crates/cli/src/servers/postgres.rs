@@ -13,7 +13,10 @@ const USER: &str = "chavion";
 
 /// What `DATABASE_URL` would say.
 pub(super) fn url(place: &Place) -> String {
-    format!("postgresql:///postgres?user={USER}&host={}", place.sockets.display())
+    match place.ports {
+        None => format!("postgresql:///postgres?user={USER}&host={}", place.sockets.display()),
+        Some((port, _)) => format!("postgresql://{USER}@127.0.0.1:{port}/postgres"),
+    }
 }
 
 /// Makes the cluster when there is none, and starts its server.
@@ -28,9 +31,12 @@ pub(super) async fn start(place: &Place) -> anyhow::Result<Child> {
     let (log, sink) = place.log("postgres.log")?;
     let mut command = place.command(&postgres);
     command.arg("-D").arg(&data).arg("-k").arg(&place.sockets);
+    match place.ports {
+        None => command.args(["-c", "listen_addresses=", "-c", "max_connections=100"]),
+        // Tests run side by side, each with pools of its own, and lose nothing that must last.
+        Some((port, _)) => command.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=400"]).args(["-p", &port.to_string()]),
+    };
     for setting in [
-        "listen_addresses=",
-        "max_connections=100",
         "shared_buffers=64MB",
         "wal_level=minimal",
         "max_wal_senders=0",

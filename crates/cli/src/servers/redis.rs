@@ -15,7 +15,10 @@ fn socket(place: &Place) -> PathBuf {
 
 /// What `REDIS_URL` would say.
 pub(super) fn url(place: &Place) -> String {
-    format!("redis+unix://{}", socket(place).display())
+    match place.ports {
+        None => format!("redis+unix://{}", socket(place).display()),
+        Some((_, port)) => format!("redis://127.0.0.1:{port}"),
+    }
 }
 
 /// Starts the server on a unix socket that only its user and root may open.
@@ -27,7 +30,8 @@ pub(super) async fn start(place: &Place) -> anyhow::Result<Child> {
     let (log, sink) = place.log("redis.log")?;
     let mut child = place
         .command(&redis)
-        .args(["--port", "0", "--save", "", "--appendonly", "no", "--daemonize", "no", "--maxmemory-policy", "noeviction"])
+        .args(["--bind", "127.0.0.1", "--port", &place.ports.map_or(0, |(_, port)| port).to_string()])
+        .args(["--save", "", "--appendonly", "no", "--daemonize", "no", "--maxmemory-policy", "noeviction"])
         .args(["--unixsocketperm", "700", "--loglevel", "warning"])
         .arg("--dir")
         .arg(place.folder.join("redis"))

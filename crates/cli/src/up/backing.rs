@@ -1,7 +1,7 @@
 //! What stands behind the services when the environment names nothing else: private servers, the emulator.
 
 use crate::{
-    servers::Servers,
+    servers::{Reach, Servers},
     vars::{Filled, given},
 };
 use anyhow::{Context as _, bail};
@@ -21,7 +21,7 @@ impl Backing {
         let emulated = !any_provider()?;
         let servers = match (given("DATABASE_URL"), given("REDIS_URL")) {
             (Some(_), Some(_)) => None,
-            (None, None) => Some(Servers::start(folder).await?),
+            (None, None) => Some(Servers::start(folder, Reach::Sockets).await?),
             _ => bail!("only one of DATABASE_URL and REDIS_URL is set; set both, or neither for private servers"),
         };
         std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
