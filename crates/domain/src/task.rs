@@ -103,7 +103,8 @@ impl State {
         match self {
             Pending => matches!(to, Queued | InProgress | Held | Failed | Cancelled),
             // `queued → failed`: the batch-poller refuses what it cannot serve without claiming it.
-            Queued => matches!(to, InProgress | Held | Failed | Cancelled),
+            // `queued → completed`: the lease ran out before the answer was written, and nobody has begun again.
+            Queued => matches!(to, InProgress | Held | Completed | Failed | Cancelled),
             // `in_progress → queued`: the lease ran out and the task may be repeated.
             InProgress => matches!(to, Queued | Held | Completed | Failed | Cancelled),
             Held => matches!(to, Queued | InProgress | Failed | Cancelled),

@@ -75,6 +75,20 @@ async fn a_zombie_whose_lease_ran_out_changes_nothing_and_books_nothing() {
 }
 
 #[tokio::test]
+async fn an_answer_that_came_after_its_lease_is_taken_when_nobody_has_begun_again() {
+    let fixture = Fixture::new().await;
+    let (_, ids) = fixture.asks(1).await;
+    let late = fixture.claim(&ids).await.remove(0);
+    fixture.sql("update tasks set lease_until = now() - interval '1 s' where lease_until is not null").await;
+    assert_eq!(fixture.store.sweep(STALE, 100).await.unwrap().ask.len(), 1);
+    assert_eq!(fixture.state(ids[0]).await, State::Queued);
+    assert_eq!(fixture.store.finish(&[completed(&late)]).await.unwrap().len(), 1);
+    assert_eq!(fixture.state(ids[0]).await, State::Completed);
+    assert!(fixture.claim(&ids).await.is_empty(), "it is not asked again");
+    assert_eq!(fixture.value::<i64>("select count(*) from charges").await, 1);
+}
+
+#[tokio::test]
 async fn an_ask_that_was_cancelled_while_it_ran_stays_cancelled_and_is_paid_for() {
     let fixture = Fixture::new().await;
     let (root, ids) = fixture.asks(2).await;
