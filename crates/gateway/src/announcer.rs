@@ -1,0 +1,107 @@
+//! Tells the other services what was committed, a pipeline for whatever gathered since the last one.
+//! Refuses to be waited for: the row is the truth, and the sweep finds what was not announced.
+
+use crate::metrics::Metrics;
+use bus::{Bus, EVENTS, Entry, Lane, Topic};
+use domain::task::{Priority, State};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Orders to be divided by their playbook.
+pub(crate) const PLAN: Topic = Topic::new("tasks.plan", "orchestrator");
+/// Tasks that ended under an order that goes on.
+pub(crate) const SETTLED: Topic = Topic::new("tasks.settled", "orchestrator");
+
+/// How many announcements may wait for Redis before they are left to the sweep.
+const QUEUE: usize = 8192;
+/// The most announcements in one pipeline.
+const SLICE: usize = 512;
+
+/// Something to be told.
+#[derive(Debug)]
+enum Word {
+    Task(Topic, Lane, Entry),
+    Event(Entry),
+}
+
+/// Where committed facts are handed in.
+#[derive(Debug, Clone)]
+pub(crate) struct Announcer {
+    queue: mpsc::Sender<Word>,
+    metrics: Metrics,
+}
+
+/// What hands the words on to Redis.
+#[derive(Debug)]
+pub(crate) struct Courier {
+    queue: mpsc::Receiver<Word>,
+    bus: Bus,
+    metrics: Metrics,
+}
+
+/// Makes both ends.
+pub(crate) fn announcer(bus: Bus, metrics: Metrics) -> (Announcer, Courier) {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    (Announcer { queue: sender, metrics: metrics.clone() }, Courier { queue: receiver, bus, metrics })
+}
+
+impl Announcer {
+    /// Puts a task before those who perform it.
+    pub(crate) fn task(&self, topic: Topic, priority: Priority, id: Uuid, kind: &str, traceparent: Option<&str>) {
+        let lane = if priority >= Priority::High { Lane::Express } else { Lane::Normal };
+        self.put(Word::Task(topic, lane, Entry::new(id, kind, traceparent.map(str::to_owned))));
+    }
+
+    /// Tells those who watch that a task has come to a state.
+    pub(crate) fn event(&self, id: Uuid, state: State, traceparent: Option<&str>) {
+        self.put(Word::Event(Entry::new(id, format!("task.{state}"), traceparent.map(str::to_owned))));
+    }
+
+    /// Tells those who watch that an agent said how far it is.
+    pub(crate) fn progress(&self, id: Uuid, traceparent: Option<&str>) {
+        self.put(Word::Event(Entry::new(id, "task.progress", traceparent.map(str::to_owned))));
+    }
+
+    fn put(&self, word: Word) {
+        if self.queue.try_send(word).is_err() {
+            self.metrics.unannounced.inc();
+        }
+    }
+}
+
+impl Courier {
+    /// Hands words on until `last` is cancelled, and then whatever is still there.
+    pub(crate) async fn run(mut self, last: CancellationToken) {
+        let mut words = Vec::with_capacity(SLICE);
+        loop {
+            tokio::select! {
+                biased;
+                count = self.queue.recv_many(&mut words, SLICE) => {
+                    if count == 0 {
+                        return;
+                    }
+                    self.hand_on(&mut words).await;
+                }
+                // What was put in before is received first; what comes after is refused.
+                () = last.cancelled(), if !self.queue.is_closed() => self.queue.close(),
+            }
+        }
+    }
+
+    async fn hand_on(&self, words: &mut Vec<Word>) {
+        let count = words.len();
+        let (mut tasks, mut events) = (Vec::new(), Vec::new());
+        for word in words.drain(..) {
+            match word {
+                Word::Task(topic, lane, entry) => tasks.push((topic, lane, entry)),
+                Word::Event(entry) => events.push(entry),
+            }
+        }
+        let told = tokio::try_join!(self.bus.announce(&tasks), self.bus.publish(&EVENTS, &events));
+        if let Err(error) = told {
+            self.metrics.unannounced.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+            tracing::warn!(%error, count, "not announced; the sweep will");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The counters that the gateway alone owns.
+
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector,
+};
+use std::time::Duration;
+
+/// Numbers about requests, streams and keys.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    requests: IntCounterVec,
+    seconds: HistogramVec,
+    refused: IntCounterVec,
+    /// Clients that receive events now, by transport (`sse`, `websocket`, `wait`).
+    pub(crate) clients: IntGaugeVec,
+    /// Streams that were ended because their client read too slowly, by transport.
+    pub(crate) dropped: IntCounterVec,
+    /// Keys looked up, by where they were found (`cache`, `store`).
+    pub(crate) key_lookups: IntCounterVec,
+    /// Announcements that Redis did not take; the sweep makes up for them.
+    pub(crate) unannounced: IntCounter,
+}
+
+impl Metrics {
+    /// Registers the gateway's metrics.
+    ///
+    /// # Errors
+    /// When one of the names is taken.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let seconds = HistogramOpts::new(
+            "chavion_gateway_request_seconds",
+            "Time from a request's head to its response's head, by route and method.",
+        )
+        .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0]);
+        Ok(Self {
+            requests: kept(
+                registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "chavion_gateway_requests_total",
+                        "Requests answered, by route, method and status class.",
+                    ),
+                    &["route", "method", "status"],
+                )?,
+            )?,
+            seconds: kept(registry, HistogramVec::new(seconds, &["route", "method"])?)?,
+            refused: kept(
+                registry,
+                IntCounterVec::new(
+                    Opts::new("chavion_gateway_refused_total", "Requests refused, by code."),
+                    &["code"],
+                )?,
+            )?,
+            clients: kept(
+                registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "chavion_gateway_event_clients",
+                        "Clients that receive events now, by transport (`sse`, `websocket`, `wait`).",
+                    ),
+                    &["transport"],
+                )?,
+            )?,
+            dropped: kept(
+                registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "chavion_gateway_dropped_clients_total",
+                        "Streams that were ended because their client read too slowly, by transport.",
+                    ),
+                    &["transport"],
+                )?,
+            )?,
+            key_lookups: kept(
+                registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "chavion_gateway_key_lookups_total",
+                        "Keys looked up, by where they were found (`cache`, `store`).",
+                    ),
+                    &["found"],
+                )?,
+            )?,
+            unannounced: kept(
+                registry,
+                IntCounter::new(
+                    "chavion_gateway_unannounced_total",
+                    "Announcements that Redis did not take; the sweep makes up for them.",
+                )?,
+            )?,
+        })
+    }
+
+    /// Counts one answered request.
+    pub(crate) fn answered(&self, route: &str, method: &str, status: u16, took: Duration) {
+        let class = match status {
+            0..200 => "1xx",
+            200..300 => "2xx",
+            300..400 => "3xx",
+            400..500 => "4xx",
+            _ => "5xx",
+        };
+        self.requests.with_label_values(&[route, method, class]).inc();
+        self.seconds.with_label_values(&[route, method]).observe(took.as_secs_f64());
+    }
+
+    /// Counts one refused request.
+    pub(crate) fn refused(&self, code: &str) {
+        self.refused.with_label_values(&[code]).inc();
+    }
+}
+
+fn kept<C: Collector + Clone + 'static>(registry: &Registry, metric: C) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
