@@ -6,6 +6,7 @@ use crate::{
     End, Layer,
     identity::{self, Identity},
     init::{ASKED, CONFINE},
+    leavings,
     message::{Message, Order, Owner, Report, hear, say},
     spec::{Limits, Spec, TEMPORARY},
     sys, tree,
@@ -91,7 +92,10 @@ fn run(caller: &mut UnixStream) -> Result<Report, Message> {
     let _ = say(caller, &Message::Confined { layers });
     let (mut end, mut peak_bytes) = follow(main, &spec.limits, &events);
     let wall = started.elapsed();
-    clear(identity.as_ref(), &events);
+    let killer = clear(identity.as_ref(), &events);
+    if let Some(killer) = killer {
+        leavings::remove(killer.owner.uid);
+    }
 
     let used = sys::used_by_children();
     peak_bytes = peak_bytes.max(used.peak_bytes);
@@ -218,8 +222,9 @@ fn how(status: WaitStatus) -> End {
     }
 }
 
-/// Kills what is left of the tree, daemons included, and returns when nothing is.
-fn clear(identity: Option<&Identity>, events: &Receiver<Event>) {
+/// Kills what is left of the tree, daemons included, and returns when nothing is: the identity, when this thread
+/// has become the killer of its uid.
+fn clear<'a>(identity: Option<&'a Identity>, events: &Receiver<Event>) -> Option<&'a Identity> {
     let killer = identity.filter(|identity| identity.become_killer().is_ok());
     loop {
         let struck = killer.is_some_and(|identity| identity.strike().is_ok());
@@ -230,7 +235,7 @@ fn clear(identity: Option<&Identity>, events: &Receiver<Event>) {
         }
         loop {
             match events.recv_timeout(AGAIN) {
-                Ok(Event::Empty) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Event::Empty) | Err(RecvTimeoutError::Disconnected) => return killer,
                 Ok(Event::Ended(..) | Event::HungUp) => {}
                 Err(RecvTimeoutError::Timeout) => break,
             }

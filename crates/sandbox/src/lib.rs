@@ -19,6 +19,7 @@ mod files;
 mod identity;
 mod init;
 mod keep;
+mod leavings;
 mod limits;
 mod message;
 mod run;

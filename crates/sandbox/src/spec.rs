@@ -13,6 +13,9 @@ const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 /// The private folder for temporary files, inside the work folder.
 pub(crate) const TEMPORARY: &str = ".tmp";
 
+/// The longest time limit.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// One process to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
@@ -78,6 +81,9 @@ impl Spec {
         }
         if self.env.keys().any(|name| name.is_empty() || name.contains('=')) {
             return Err(Error::Spec("a variable's name is empty or contains '='".to_owned()));
+        }
+        if self.limits.wall > LONGEST {
+            return Err(Error::Spec("a time limit of more than a year is none".to_owned()));
         }
         check_folder(&self.workdir)
     }
@@ -223,5 +229,8 @@ mod tests {
         spec.args = vec![];
         spec.env.insert("A=B".to_owned(), String::new());
         assert!(spec.check().unwrap_err().to_string().contains("variable"));
+        spec.env.clear();
+        spec.limits.wall = Duration::MAX;
+        assert!(spec.check().unwrap_err().to_string().contains("time limit"));
     }
 }

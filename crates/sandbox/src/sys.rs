@@ -1,7 +1,7 @@
-//! The two system calls that no safe crate of ours offers. The only unsafe code of the workspace's
+//! The few system calls that no safe crate of ours offers. The only unsafe code of the workspace's
 //! sandbox; refuses to decide anything.
 
-#![expect(unsafe_code, reason = "close_range and getrusage have no safe form in rustix")]
+#![expect(unsafe_code, reason = "close_range, getrusage and the *ctl of System V have no safe form in rustix")]
 
 use std::{io, time::Duration};
 
@@ -49,4 +49,28 @@ pub(crate) fn used_by_children() -> Used {
         cpu: span(usage.ru_utime) + span(usage.ru_stime),
         peak_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0).saturating_mul(1024),
     }
+}
+
+/// What System V keeps when its maker is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ipc {
+    /// Shared memory.
+    Shm,
+    /// Message queues.
+    Msg,
+    /// Semaphores.
+    Sem,
+}
+
+/// Removes an object that belongs to this thread's effective uid.
+pub(crate) fn remove_ipc(kind: Ipc, id: i32) -> io::Result<()> {
+    // SAFETY: with IPC_RMID none of the three reads or writes memory of ours; the kernel checks the owner.
+    let told = unsafe {
+        match kind {
+            Ipc::Shm => libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()),
+            Ipc::Msg => libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut()),
+            Ipc::Sem => libc::semctl(id, 0, libc::IPC_RMID),
+        }
+    };
+    if told == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

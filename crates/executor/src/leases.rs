@@ -1,0 +1,104 @@
+//! The commands that this replica runs: their leases are renewed together, in one statement, and what is
+//! no longer ours is killed.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use store::Store;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// The commands in hand, by the task's id.
+#[derive(Debug, Default)]
+pub(crate) struct Leases {
+    /// Cancelled when this executor has no time left: every token is its child.
+    cut: CancellationToken,
+    held: Mutex<HashMap<Uuid, (i32, CancellationToken)>>,
+}
+
+impl Leases {
+    /// Takes a command in hand; the token is cancelled when it must be killed.
+    pub(crate) fn hold(&self, id: Uuid, attempt: i32) -> CancellationToken {
+        let token = self.cut.child_token();
+        self.lock().insert(id, (attempt, token.clone()));
+        token
+    }
+
+    /// Tells whether a command is still ours.
+    pub(crate) fn holds(&self, id: Uuid) -> bool {
+        self.lock().contains_key(&id)
+    }
+
+    /// Kills every command that still runs, and whatever is taken in hand from now on.
+    pub(crate) fn cut(&self) {
+        self.cut.cancel();
+    }
+
+    /// Tells whether the commands were cut.
+    pub(crate) fn are_cut(&self) -> bool {
+        self.cut.is_cancelled()
+    }
+
+    /// Lets a command go.
+    pub(crate) fn release(&self, id: Uuid) {
+        self.lock().remove(&id);
+    }
+
+    /// Renews every third of a lease while anything is in hand, and does not end by itself. Idle, it asks nothing.
+    pub(crate) async fn keep(&self, store: &Store, worker: &str, lease: Duration) {
+        let mut beat = tokio::time::interval(lease / 3);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            beat.tick().await;
+            let held = self.list();
+            match store.renew(worker, &held, lease).await {
+                Ok(ours) => self.let_go(&held, &ours),
+                Err(error) => tracing::warn!(%error, commands = held.len(), "leases could not be renewed; tried again"),
+            }
+        }
+    }
+
+    fn list(&self) -> Vec<(Uuid, i32)> {
+        self.lock().iter().map(|(id, (attempt, _))| (*id, *attempt)).collect()
+    }
+
+    /// Drops and cancels those of `asked` that are still in hand but not among `ours`.
+    fn let_go(&self, asked: &[(Uuid, i32)], ours: &[Uuid]) {
+        let mut held = self.lock();
+        for (id, attempt) in asked.iter().filter(|(id, _)| !ours.contains(id)) {
+            if held.get(id).is_some_and(|(current, _)| current == attempt)
+                && let Some((_, token)) = held.remove(id)
+            {
+                token.cancel();
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, (i32, CancellationToken)>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_asked_and_is_not_ours_is_let_go() {
+        let leases = Leases::default();
+        let [kept, lost, new, again] = [1, 2, 3, 4].map(Uuid::from_u128);
+        let tokens = [kept, lost, new, again].map(|id| leases.hold(id, 1));
+        let asked = vec![(kept, 1), (lost, 1), (again, 1)];
+        let second = leases.hold(again, 2);
+        leases.let_go(&asked, &[kept]);
+        assert_eq!(tokens.map(|token| token.is_cancelled()), [false, true, false, false]);
+        assert!(!second.is_cancelled(), "the next attempt is another lease");
+        assert_eq!([kept, lost, new, again].map(|id| leases.holds(id)), [true, false, true, true]);
+        leases.release(kept);
+        leases.cut();
+        assert!(!leases.holds(kept) && leases.are_cut() && second.is_cancelled());
+        assert!(leases.hold(kept, 2).is_cancelled());
+    }
+}
