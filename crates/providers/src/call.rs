@@ -73,6 +73,10 @@ impl Call {
             known.and_then(|model| model.wire).filter(|_| !endpoint.is_compatible()).unwrap_or(endpoint.dialect.wire);
         let mut prompt = Prompt::new(request, wire, &endpoint.dialect, model);
         prompt.stream = stream;
+        if known.is_some() {
+            // A known model keeps its own field behind a gateway, too.
+            prompt.limit = provider.dialect.max_tokens;
+        }
         prompt.flex = request.flex && provider.flex.is_some() && !endpoint.is_compatible();
         prompt.max_tokens =
             known.and_then(|model| model.max_output).map_or(request.max_tokens, |most| most.min(request.max_tokens));
@@ -112,9 +116,10 @@ impl Call {
         let headers = response.headers().clone();
         let said = http::read_error(response).await;
         let mut error = self.classified(Some(status), &headers, &said);
-        if let Some(variable) = self.endpoint.provider.model_variable.as_ref().filter(|_| self.endpoint.is_compatible())
-            && matches!(status, 400 | 404)
+        if let Some(variable) = &self.endpoint.provider.model_variable
+            && self.endpoint.is_compatible()
             && self.endpoint.only_model.is_none()
+            && error.class == Class::FailOver
         {
             error.reason.push_str(&format!(" (set {variable} to a model that this server has)"));
         }

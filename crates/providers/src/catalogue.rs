@@ -3,9 +3,10 @@
 
 mod dialect;
 mod file;
+mod source;
 
 pub use dialect::{Batch, Dialect, MaxTokens, SchemaDialect, Wire};
-pub use file::CatalogueError;
+pub use source::CatalogueError;
 
 use domain::money::{Factor, PriceList};
 use std::collections::BTreeMap;

@@ -59,10 +59,11 @@ fn mask_after(text: &str, mark: &str) -> String {
     let mut pieces = text.split(mark);
     let mut masked = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
-        // "risk-free" is no key: a mark begins a word, and a key is long.
+        // "risk-free" and "Bearer authentication" are no keys: a mark begins a word, and a key has digits or stars.
         let end = piece.find(|letter: char| !is_key_letter(letter)).unwrap_or(piece.len());
         let (word, rest) = piece.split_at(end);
-        if masked.ends_with(is_key_letter) || word.len() < 6 {
+        let is_key = word.contains(|letter: char| letter.is_ascii_digit() || letter == '*');
+        if masked.ends_with(is_key_letter) || !is_key {
             masked.push_str(mark);
             masked.push_str(piece);
         } else {
@@ -132,6 +133,7 @@ mod tests {
             ("key my-own-secret is wrong", "key [key] is wrong"),
             ("header Authorization: Bearer abcdefgh12", "header Authorization: [key]"),
             ("AIzaSyA1234567 was leaked", "[key] was leaked"),
+            ("Bearer authentication is required", "Bearer authentication is required"),
             ("a risk-free and task-oriented plan", "a risk-free and task-oriented plan"),
             ("see https://x.example/a?key=abc now", "see https://x.example/a?… now"),
             ("two\n lines\u{0}\tand a tab", "two lines and a tab"),

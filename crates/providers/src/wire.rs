@@ -7,7 +7,7 @@ pub(crate) mod messages;
 pub(crate) mod responses;
 
 use crate::{
-    catalogue::{Dialect, SchemaDialect, Wire},
+    catalogue::{Dialect, MaxTokens, SchemaDialect, Wire},
     chat::{Request, Role, Stop},
     sse::Event,
     strict::{self, Rules},
@@ -28,7 +28,8 @@ pub(crate) struct Prompt<'a> {
     pub(crate) max_tokens: u32,
     pub(crate) flex: bool,
     pub(crate) stream: bool,
-    pub(crate) dialect: &'a Dialect,
+    pub(crate) limit: MaxTokens,
+    pub(crate) usage_in_stream: bool,
 }
 
 /// One turn of the conversation.
@@ -112,7 +113,8 @@ impl<'a> Prompt<'a> {
             max_tokens: request.max_tokens,
             flex: false,
             stream: false,
-            dialect,
+            limit: dialect.max_tokens,
+            usage_in_stream: dialect.usage_in_stream,
         }
     }
 

@@ -1,29 +1,16 @@
 //! Reads `providers.toml` and says where and why it is not right.
 //! Refuses to guess: an unknown field, wire or day is an error, not a default.
 
-use super::{Batch, Catalogue, Dialect, Model, Provider, Wire};
+use super::{
+    Batch, Catalogue, Dialect, Model, Provider, Wire,
+    source::{CatalogueError, Source},
+};
 use domain::money::{Dated, Factor, Price, PriceError, PriceList, Tier};
 use serde::{Deserialize, Deserializer, de};
-use std::{borrow::Cow, collections::BTreeMap, ops::Range};
+use std::{borrow::Cow, collections::BTreeMap};
 use time::{Date, Month};
 use toml::{Spanned, value::Datetime};
 use url::Url;
-
-/// Something in a catalogue that is not right.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}: {field}: {problem}; right would be {expected}")]
-pub struct CatalogueError {
-    /// The file's name.
-    pub file: String,
-    /// The line, counted from 1.
-    pub line: usize,
-    /// The field.
-    pub field: String,
-    /// What is wrong.
-    pub problem: String,
-    /// What would be right.
-    pub expected: String,
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,68 +112,8 @@ impl RawPrice {
     }
 }
 
-/// The text of a file, to find lines in.
-#[derive(Clone, Copy)]
-struct Source<'a> {
-    file: &'a str,
-    text: &'a str,
-}
-
-impl Source<'_> {
-    fn error(&self, span: &Range<usize>, field: &str, problem: &str, expected: &str) -> CatalogueError {
-        let before = self.text.get(..span.start).unwrap_or_default();
-        CatalogueError {
-            file: self.file.to_owned(),
-            line: before.matches('\n').count() + 1,
-            field: field.to_owned(),
-            problem: problem.to_owned(),
-            expected: expected.to_owned(),
-        }
-    }
-
-    /// Finds the field that a span belongs to: the key that it covers, or the one before its value.
-    fn field_at(&self, span: &Range<usize>) -> &str {
-        let is_key = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
-        let covered = self.text.get(span.clone()).unwrap_or_default();
-        let after = self.text.get(span.end..).unwrap_or_default().trim_start_matches([' ', '\t']);
-        if !covered.is_empty() && covered.chars().all(is_key) && after.starts_with('=') {
-            return covered;
-        }
-        let before = self.text.get(..span.start).unwrap_or_default().trim_end();
-        let key = before.strip_suffix('=').unwrap_or_default().trim_end();
-        let start = key.char_indices().rev().take_while(|(_, letter)| is_key(*letter)).last();
-        match start {
-            Some((at, _)) => key.get(at..).unwrap_or_default(),
-            None => covered.lines().next().unwrap_or_default().trim(),
-        }
-    }
-
-    fn syntax(&self, error: &toml::de::Error) -> CatalogueError {
-        let span = error.span().unwrap_or(0..0);
-        let message = error.message();
-        let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
-        let field = missing.unwrap_or_else(|| self.field_at(&span));
-        let (problem, expected) = match message.split_once(", expected ") {
-            Some((problem, expected)) => (problem, expected),
-            None if missing.is_some() => (message, "that field with a value"),
-            None => (message, expected(field)),
-        };
-        self.error(&span, field, problem, expected)
-    }
-}
-
-fn expected(field: &str) -> &'static str {
-    match field {
-        "input" | "output" | "cache_read" | "cache_write" | "cache_write_hour" => {
-            "dollars per million tokens as a string, such as \"0.25\""
-        }
-        "from" | "dated" => "a day, such as 2026-11-20",
-        _ => "valid TOML",
-    }
-}
-
 pub(super) fn parse(file: &str, text: &str) -> Result<Catalogue, CatalogueError> {
-    let source = Source { file, text };
+    let source = Source::new(file, text);
     let raw: File = toml::from_str(text).map_err(|error| source.syntax(&error))?;
     let mut catalogue = Catalogue { dated: raw.dated.0, providers: Vec::new(), prices: PriceList::default() };
     for raw in raw.provider {

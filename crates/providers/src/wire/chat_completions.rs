@@ -56,7 +56,7 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Result<Vec<u8>, serde_json::Error> {
         }
     };
     let most = Some(prompt.max_tokens);
-    let (max_completion_tokens, max_tokens) = match prompt.dialect.max_tokens {
+    let (max_completion_tokens, max_tokens) = match prompt.limit {
         MaxTokens::MaxCompletionTokens => (most, None),
         MaxTokens::MaxTokens => (None, most),
     };
@@ -68,8 +68,7 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Result<Vec<u8>, serde_json::Error> {
         response_format,
         service_tier: prompt.flex.then_some("flex"),
         stream: prompt.stream,
-        stream_options: (prompt.stream && prompt.dialect.usage_in_stream)
-            .then_some(StreamOptions { include_usage: true }),
+        stream_options: (prompt.stream && prompt.usage_in_stream).then_some(StreamOptions { include_usage: true }),
     })
 }
 
