@@ -10,6 +10,7 @@ mod context;
 mod deliver;
 mod pass;
 mod ready;
+mod render;
 mod restart;
 mod tree;
 

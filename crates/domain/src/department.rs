@@ -66,8 +66,10 @@ fn hits(text: &str, keyword: &str) -> usize {
             let before = text.get(..*at).unwrap_or_default();
             let after = text.get(at + keyword.len()..).unwrap_or_default();
             let plural = after.strip_prefix("es").or_else(|| after.strip_prefix('s'));
-            !(starts_latin && before.ends_with(latin))
-                && !(ends_latin && after.starts_with(latin) && plural.is_none_or(|rest| rest.starts_with(latin)))
+            let glued_before = starts_latin && before.ends_with(latin);
+            let glued_after =
+                ends_latin && after.starts_with(latin) && plural.is_none_or(|rest| rest.starts_with(latin));
+            !glued_before && !glued_after
         })
         .count()
 }

@@ -20,9 +20,11 @@
 
 mod check;
 mod compile;
+mod mentions;
 mod read;
 
-pub(crate) use compile::{Compiled, StepPlan, Uses};
+pub(crate) use compile::{Compiled, StepPlan};
+pub(crate) use mentions::Uses;
 
 use crate::{document::Document, pace::Pace, task::Kind};
 use serde::{Deserialize, Serialize};

@@ -1,25 +1,20 @@
 //! One walk over the steps, needs first: what becomes ready is rendered, what cannot run is cancelled.
 
 use super::{
-    Action, AskWork, Child, CommandWork, Plan, View, Work,
+    Action, Child, Plan, View, Work,
     context::{self, Names},
-    deliver,
-    tree::{Seen, Standing, Tree, is_waiting, standing},
+    deliver, render,
+    tree::{Seen, Standing, Tree, is_waiting, joined, standing},
 };
 use crate::{
     pace::Pace,
     playbook::{Step, StepPlan},
     task::{Cause, Failure, Kind, State},
-    template::{Engine, Expression, Text},
+    template::Text,
 };
-use minijinja::{Value, value::ValueKind};
+use minijinja::Value;
 use std::{borrow::Cow, collections::HashMap};
 use uuid::Uuid;
-
-/// The most tasks that one `for_each` may make.
-const MAX_ITEMS: usize = 1_000;
-/// The longest rendered title, in characters.
-const MAX_TITLE_CHARS: usize = 300;
 
 pub(super) fn advance(plan: &Plan<'_>, tasks: &[View], results: &HashMap<Uuid, serde_json::Value>) -> Vec<Action> {
     let tree = Tree::new(plan, tasks);
@@ -43,10 +38,10 @@ pub(super) struct Pass<'a> {
 
 /// The step at hand.
 #[derive(Clone, Copy)]
-struct At<'a> {
+pub(super) struct At<'a> {
     place: usize,
-    step: &'a Step,
-    compiled: &'a StepPlan,
+    pub(super) step: &'a Step,
+    pub(super) compiled: &'a StepPlan,
 }
 
 /// What becomes of one task that was waiting.
@@ -66,8 +61,9 @@ impl Fate {
 
 impl<'a> Pass<'a> {
     fn step(&mut self, at: At<'a>) {
+        let standings = std::mem::take(&mut self.standings);
+        let of = |place: &usize| standings.get(*place).copied().unwrap_or(Standing::Open);
         if is_waiting(self.tree.step(at.place)) {
-            let of = |place: &usize| self.standings.get(*place).copied().unwrap_or(Standing::Open);
             let lost = at.compiled.needs.iter().find(|place| of(place) == Standing::Badly);
             if let Some(need) = lost.and_then(|place| self.plan.playbook.steps.get(*place)) {
                 let reason = format!("the step `{}`, which it needs, did not end well", need.id);
@@ -78,7 +74,9 @@ impl<'a> Pass<'a> {
                 self.settle(at, None, Fate::Wait);
             }
         }
-        self.standings.push(standing(at.step, self.tree.step(at.place)));
+        let now = joined(standing(at.step, self.tree.step(at.place)), at.compiled.needs.iter().map(of));
+        self.standings = standings;
+        self.standings.push(now);
     }
 
     /// Starts a step whose needs have ended well.
@@ -89,7 +87,7 @@ impl<'a> Pass<'a> {
             Err(failure) => return self.whole(at, |_| Fate::Fail { agent: None, failure: failure.clone() }),
         };
         if let Some(when) = at.compiled.when.as_ref().filter(|_| !at.compiled.when_each) {
-            match truth(engine, when, &names) {
+            match render::truth(engine, when, &names) {
                 Ok(true) => {}
                 Ok(false) => return self.whole(at, |_| Fate::Skip("`when` is false".to_owned())),
                 Err(reason) => return self.whole(at, |_| Fate::bad_template(reason.clone())),
@@ -99,7 +97,7 @@ impl<'a> Pass<'a> {
             let fate = self.render(at, &names);
             return self.settle(at, None, fate);
         };
-        let elements = match elements(engine, list, &names) {
+        let elements = match render::elements(engine, list, &names) {
             Ok(elements) => elements,
             Err(reason) => return self.whole(at, |_| Fate::bad_template(reason.clone())),
         };
@@ -124,7 +122,7 @@ impl<'a> Pass<'a> {
 
     fn each(&self, at: At<'_>, names: &Names) -> Fate {
         if let Some(when) = at.compiled.when.as_ref().filter(|_| at.compiled.when_each) {
-            match truth(&self.plan.playbook.compiled().engine, when, names) {
+            match render::truth(&self.plan.playbook.compiled().engine, when, names) {
                 Ok(true) => {}
                 Ok(false) => return Fate::Skip("`when` is false".to_owned()),
                 Err(reason) => return Fate::bad_template(reason),
@@ -135,58 +133,11 @@ impl<'a> Pass<'a> {
 
     /// Makes the work of one task.
     fn render(&self, at: At<'_>, names: &Names) -> Fate {
-        let engine = &self.plan.playbook.compiled().engine;
         let mut agent = None;
-        match self.work(at, engine, names, &mut agent) {
+        match render::work(self.plan, at, names, &mut agent) {
             Ok((title, work)) => Fate::Queue { agent, title, work },
             Err(failure) => Fate::Fail { agent, failure },
         }
-    }
-
-    fn work(
-        &self,
-        at: At<'_>,
-        engine: &Engine,
-        names: &Names,
-        agent: &mut Option<String>,
-    ) -> Result<(String, Work), Failure> {
-        let timeout_ms = u64::try_from(at.step.timeout.as_millis()).unwrap_or(u64::MAX);
-        let text = |text: &Text, what: &str, context: &Value| {
-            let rendered = engine.render(text, context);
-            rendered.map_err(|reason| Failure::new(Cause::BadTemplate, format!("`{what}`: {reason}")))
-        };
-        let Some(template) = &at.compiled.agent else {
-            let context = Value::from(names.clone());
-            let script = text(&at.compiled.prompt, "script", &context)?;
-            let title = one_line(&text(&at.compiled.title, "title", &context)?, &at.step.id);
-            let work = CommandWork { script, timeout_ms, repeatable: at.step.repeatable };
-            return Ok((title, Work::Command(work)));
-        };
-        let name = match template {
-            Text::Constant(name) => name.clone(),
-            Text::Template(_) => text(template, "agent", &Value::from(names.clone()))?.trim().to_owned(),
-        };
-        let Some(known) = self.plan.roster.agent(&name) else {
-            let reason = format!("there is no agent {name:?} in the roster");
-            return Err(Failure::new(Cause::Unsupported, reason));
-        };
-        *agent = Some(name);
-        let context = Value::from(context::agent(names, self.plan.roster, known));
-        let prompt = text(&at.compiled.prompt, "prompt", &context)?;
-        if prompt.trim().is_empty() {
-            return Err(Failure::new(Cause::BadTemplate, "`prompt`: nothing is left of it after rendering"));
-        }
-        let title = one_line(&text(&at.compiled.title, "title", &context)?, &at.step.id);
-        let work = AskWork {
-            system: known.system.clone(),
-            prompt,
-            schema: at.step.schema.clone(),
-            models: known.models.clone(),
-            max_tokens: known.max_tokens,
-            retry: at.step.retry,
-            timeout_ms,
-        };
-        Ok((title, Work::Ask(work)))
     }
 
     /// Settles all tasks of a step that wait; when the step has no task yet, makes one to say so.
@@ -266,7 +217,7 @@ fn named(compiled: &StepPlan) -> Option<String> {
 /// Returns what people read of a task before its title can be rendered.
 fn waiting_title(at: At<'_>) -> String {
     match &at.compiled.title {
-        Text::Constant(title) => one_line(title, &at.step.id),
+        Text::Constant(title) => render::one_line(title, &at.step.id),
         Text::Template(_) => at.step.id.clone(),
     }
 }
@@ -277,38 +228,4 @@ fn pace(step: &Step, plan: &Plan<'_>) -> Pace {
         // A pace says how a model is asked; nothing else has one.
         _ => Pace::Now,
     }
-}
-
-/// Makes one line of a title; blank ones give way to the step's id.
-fn one_line(title: &str, id: &str) -> String {
-    let words: Vec<&str> = title.split(|letter: char| letter.is_whitespace() || letter.is_control()).collect();
-    let line = words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(MAX_TITLE_CHARS) {
-        _ if line.is_empty() => id.to_owned(),
-        Some((end, _)) => line.get(..end).unwrap_or_default().to_owned(),
-        None => line,
-    }
-}
-
-fn truth(engine: &Engine, when: &Expression, names: &Names) -> Result<bool, String> {
-    match when {
-        Expression::Constant(value) => Ok(value.is_true()),
-        Expression::Source(_) => engine
-            .evaluate(when, &Value::from(names.clone()))
-            .map(|value| value.is_true())
-            .map_err(|reason| format!("`when`: {reason}")),
-    }
-}
-
-fn elements(engine: &Engine, list: &Expression, names: &Names) -> Result<Vec<Value>, String> {
-    let value = engine.evaluate(list, &Value::from(names.clone())).map_err(|reason| format!("`for_each`: {reason}"))?;
-    if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
-        return Err(format!("`for_each` gave {}, not a list", value.kind()));
-    }
-    let elements = value.try_iter().map_err(|error| format!("`for_each`: {error}"))?;
-    let elements: Vec<Value> = elements.take(MAX_ITEMS + 1).collect();
-    if elements.len() > MAX_ITEMS {
-        return Err(format!("`for_each` gave more than {MAX_ITEMS} elements"));
-    }
-    Ok(elements)
 }

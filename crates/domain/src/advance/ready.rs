@@ -3,7 +3,7 @@
 use super::{
     Plan, View,
     deliver::{Due, due},
-    tree::{Standing, Tree, is_waiting, standing},
+    tree::{Standing, Tree, is_waiting, joined, standing},
 };
 use crate::{playbook::Tolerate, task::State};
 use std::collections::BTreeSet;
@@ -16,9 +16,9 @@ pub(super) fn wants(plan: &Plan<'_>, tasks: &[View]) -> Vec<Uuid> {
     let mut standings: Vec<Standing> = Vec::with_capacity(compiled.steps.len());
     for (place, (step, own)) in plan.playbook.steps.iter().zip(&compiled.steps).enumerate() {
         let children = tree.step(place);
-        let mut now = standing(step, children);
+        let of = |place: &usize| standings.get(*place).copied().unwrap_or(Standing::Open);
+        let mut now = joined(standing(step, children), own.needs.iter().map(of));
         if is_waiting(children) {
-            let of = |place: &usize| standings.get(*place).copied().unwrap_or(Standing::Open);
             if own.needs.iter().any(|need| of(need) == Standing::Badly) {
                 now = Standing::Badly;
             } else if own.needs.iter().all(|need| of(need) == Standing::Well) {

@@ -2,7 +2,7 @@
 
 use super::{
     Plan, View,
-    tree::{Seen, Standing, Tree, standing},
+    tree::{Seen, Standing, Tree, joined, standing},
 };
 use crate::task::{Cause, State};
 use uuid::Uuid;
@@ -24,12 +24,16 @@ pub(super) fn restart(plan: &Plan<'_>, tasks: &[View]) -> Vec<Uuid> {
     // The report is made of all steps: when it went out, all of them are relied on.
     let delivered = keep(&tree.deliveries, Standing::Well, false);
     let needs = &plan.playbook.compiled().steps;
+    let mut standings: Vec<Standing> = Vec::with_capacity(needs.len());
+    for (place, (step, own)) in plan.playbook.steps.iter().zip(needs).enumerate() {
+        let of = |need: &usize| standings.get(*need).copied().unwrap_or(Standing::Open);
+        standings.push(joined(standing(step, tree.step(place)), own.needs.iter().map(of)));
+    }
     let mut relied_on = vec![delivered; needs.len()];
     // Dependents first: what they keep was made of what this step gave.
-    for (place, step) in plan.playbook.steps.iter().enumerate().rev() {
-        let children = tree.step(place);
+    for (place, standing) in standings.iter().enumerate().rev() {
         let relied = relied_on.get(place).copied().unwrap_or(false);
-        let kept = keep(children, standing(step, children), relied);
+        let kept = keep(tree.step(place), *standing, relied);
         for need in needs.get(place).into_iter().flat_map(|own| &own.needs) {
             if let Some(flag) = relied_on.get_mut(*need) {
                 *flag |= kept || relied;

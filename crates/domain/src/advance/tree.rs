@@ -97,6 +97,16 @@ pub(super) fn standing(step: &Step, children: &[Seen<'_>]) -> Standing {
     if well { Standing::Well } else { Standing::Badly }
 }
 
+/// Joins a step's own standing with those of the steps that it needs: a task may end before it could start
+/// (its master cancels it), but its step has not ended before its needs have.
+pub(super) fn joined(own: Standing, needs: impl Iterator<Item = Standing>) -> Standing {
+    needs.fold(own, |sum, need| match (sum, need) {
+        (Standing::Open, _) | (_, Standing::Open) => Standing::Open,
+        (Standing::Badly, _) | (_, Standing::Badly) => Standing::Badly,
+        (Standing::Well, Standing::Well) => Standing::Well,
+    })
+}
+
 /// Tells whether a step has children that have yet to be created or rendered.
 pub(super) fn is_waiting(children: &[Seen<'_>]) -> bool {
     children.is_empty() || children.iter().any(|seen| seen.state == State::Pending)

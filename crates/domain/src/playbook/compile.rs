@@ -1,17 +1,16 @@
 //! The templates of a playbook, compiled once and checked for what they mention.
 
-use super::{PlaybookError, Step, read::StepDraft};
+use super::{
+    PlaybookError, Step,
+    mentions::{Place, Uses},
+    read::StepDraft,
+};
 use crate::{
     document::{Document, Located},
     roster::is_name,
-    template::{Engine, Expression, Mentions, Misfit, Text},
+    template::{Engine, Expression, Misfit, Text},
 };
 use std::ops::Range;
-
-const ORDER: [&str; 4] = ["title", "description", "text", "agents"];
-const SINGLE: [&str; 6] = ["text", "data", "state", "agent", "title", "reason"];
-const MANY: [&str; 3] = ["answers", "failed", "state"];
-const AGENT: [&str; 3] = ["name", "title", "department"];
 
 /// The compiled side of a playbook; it says nothing that the playbook's own fields do not say.
 #[derive(Debug)]
@@ -43,16 +42,6 @@ pub(crate) struct StepPlan {
     pub(crate) uses: Uses,
 }
 
-/// What rendering has to be given.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Uses {
-    /// The places of the steps mentioned.
-    pub(crate) steps: Vec<usize>,
-    pub(crate) order: bool,
-    pub(crate) departments: bool,
-    item: bool,
-}
-
 impl StepPlan {
     /// Returns the agents that are named literally: as a constant, or as a constant list of `item`s.
     pub(crate) fn named_agents(&self, step: &Step) -> Vec<String> {
@@ -69,18 +58,11 @@ impl StepPlan {
     }
 }
 
-/// Where a template stands decides what it may mention.
-#[derive(Clone, Copy)]
-struct Place<'a> {
-    what: &'a str,
-    item: bool,
-    agent: bool,
-}
-
-struct Compiler<'a> {
+/// Compiles the templates of one playbook.
+pub(super) struct Compiler<'a> {
     document: Document<'a>,
-    engine: Engine,
-    steps: &'a [StepDraft],
+    pub(super) engine: Engine,
+    pub(super) steps: &'a [StepDraft],
     /// For each step, the places of all steps that it needs, directly or not.
     ancestors: Vec<Vec<usize>>,
 }
@@ -170,7 +152,7 @@ impl Compiler<'_> {
             _ => None,
         };
         let when_each = when_uses.item;
-        uses.join(when_uses);
+        uses.join(&when_uses);
         let agent = match (&step.agent, &draft.agent) {
             (Some(source), Some(at)) => {
                 let place = Place { what: &what("agent"), item, agent: false };
@@ -203,7 +185,7 @@ impl Compiler<'_> {
         place: (Place<'_>, &[usize]),
         uses: &mut Uses,
     ) -> Result<Text, PlaybookError> {
-        let (text, mentions) = self.engine.text(name, source).map_err(|misfit| self.misfit(at, place.0, misfit))?;
+        let (text, mentions) = self.engine.text(name, source).map_err(|misfit| self.misfit(at, place.0, &misfit))?;
         self.mentions(source, at, place, mentions, uses)?;
         Ok(text)
     }
@@ -215,101 +197,13 @@ impl Compiler<'_> {
         place: (Place<'_>, &[usize]),
         uses: &mut Uses,
     ) -> Result<Expression, PlaybookError> {
-        let (compiled, mentions) = self.engine.expression(source).map_err(|misfit| self.misfit(at, place.0, misfit))?;
+        let (compiled, mentions) =
+            self.engine.expression(source).map_err(|misfit| self.misfit(at, place.0, &misfit))?;
         self.mentions(source, at, place, mentions, uses)?;
         Ok(compiled)
     }
 
-    fn misfit(&self, at: &Range<usize>, place: Place<'_>, misfit: Misfit) -> PlaybookError {
+    pub(super) fn misfit(&self, at: &Range<usize>, place: Place<'_>, misfit: &Misfit) -> PlaybookError {
         self.document.refuse_within(at, misfit.line, format!("{}: {}", place.what, misfit.reason))
-    }
-
-    /// Checks that all that a template mentions is there, and notes what rendering has to be given.
-    fn mentions(
-        &self,
-        source: &str,
-        at: &Range<usize>,
-        (place, known): (Place<'_>, &[usize]),
-        mentions: Mentions,
-        uses: &mut Uses,
-    ) -> Result<(), PlaybookError> {
-        for mention in mentions {
-            let mut parts = mention.splitn(4, '.');
-            let (root, second, third) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
-            let checked = match root {
-                "order" => {
-                    uses.order = true;
-                    among("order", second, &ORDER)
-                }
-                "departments" | "specialists" => {
-                    uses.departments = true;
-                    Ok(())
-                }
-                "department" => {
-                    uses.departments = true;
-                    Ok(())
-                }
-                "item" | "index" if place.item => {
-                    uses.item = true;
-                    Ok(())
-                }
-                "item" | "index" => Err(format!("`{root}` is only there in a step with `for_each`")),
-                "agent" if place.agent => among("agent", second, &AGENT),
-                "agent" => Err("`agent` is only there in the prompt and the title of an ask".to_owned()),
-                "steps" => self.step_mention(known, (second, third), uses),
-                other if self.engine.provides(other) => Ok(()),
-                other => Err(format!("`{other}` is not defined")),
-            };
-            if let Err(reason) = checked {
-                let line = source.find(&mention).and_then(|end| source.get(..end)).unwrap_or_default();
-                let line = line.matches('\n').count() + 1;
-                return Err(self.misfit(at, place, Misfit { line, reason }));
-            }
-        }
-        Ok(())
-    }
-
-    fn step_mention(
-        &self,
-        known: &[usize],
-        (id, part): (Option<&str>, Option<&str>),
-        uses: &mut Uses,
-    ) -> Result<(), String> {
-        let Some(id) = id else {
-            // `steps[item]` and the like: all that may be mentioned has to be at hand.
-            uses.add(known);
-            return Ok(());
-        };
-        let Some(place) = self.steps.iter().position(|draft| draft.step.id == id) else {
-            return Err(format!("`steps.{id}`: there is no step `{id}`"));
-        };
-        if !known.contains(&place) {
-            return Err(format!("`steps.{id}`: the step `{id}` is not among the steps needed; add it to `needs`"));
-        }
-        uses.add(&[place]);
-        let many = self.steps.get(place).is_some_and(|draft| draft.step.for_each.is_some());
-        among(&format!("steps.{id}"), part, if many { &MANY } else { &SINGLE })
-    }
-}
-
-fn among(whole: &str, part: Option<&str>, known: &[&str]) -> Result<(), String> {
-    match part {
-        Some(part) if !known.contains(&part) => Err(format!("`{whole}` has no `{part}`; it has {}", known.join(", "))),
-        _ => Ok(()),
-    }
-}
-
-impl Uses {
-    fn add(&mut self, steps: &[usize]) {
-        self.steps.extend_from_slice(steps);
-        self.steps.sort_unstable();
-        self.steps.dedup();
-    }
-
-    fn join(&mut self, other: Self) {
-        self.add(&other.steps);
-        self.order |= other.order;
-        self.departments |= other.departments;
-        self.item |= other.item;
     }
 }

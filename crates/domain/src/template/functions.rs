@@ -12,6 +12,7 @@ pub(super) fn register(environment: &mut Environment<'_>) {
 
 /// `department(name, order)`: the department of that name or title, else the one that the keywords of the
 /// order's text point to, else the first; `how` says which. The name may be missing, null or undefined.
+#[expect(clippy::needless_pass_by_value, reason = "minijinja hands optional arguments over by value")]
 fn department(state: &State<'_, '_>, name: Option<Value>, order: Option<Value>) -> Result<Value, Error> {
     let refuse = |text: &'static str| Error::new(ErrorKind::InvalidOperation, text);
     let departments = state.lookup("departments").ok_or_else(|| refuse("the departments are not at hand"))?;
