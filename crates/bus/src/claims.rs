@@ -16,9 +16,11 @@ const CLAIMING: &str = "claiming entries whose lease ran out";
 
 impl Reader {
     /// Takes up what is in this consumer's name and in nobody's hands: it was delivered to an
-    /// earlier life of this replica, or its delivery was lost with a connection.
-    pub(crate) async fn own(&self, line: &Line, free: usize) -> Result<Vec<Arrival>, Error> {
+    /// earlier life of this replica, or its delivery was lost with a connection. `recovering` ends
+    /// when nothing of the kind is listed any more.
+    pub(crate) async fn own(&mut self, line: &Line, free: usize) -> Result<Vec<Arrival>, Error> {
         let mut arrivals = Vec::new();
+        let mut listed = false;
         for lane in Lane::BOTH {
             let room = free.saturating_sub(arrivals.len());
             if room == 0 {
@@ -34,6 +36,7 @@ impl Reader {
             if pending.is_empty() {
                 continue;
             }
+            listed = true;
             let mut commands = redis::pipe();
             commands.cmd("XCLAIM").arg(self.streams.of(lane)).arg(self.topic.group()).arg(self.bus.replica()).arg(0);
             for pending in &pending {
@@ -48,6 +51,7 @@ impl Reader {
                 }
             }
         }
+        self.recovering = listed;
         Ok(arrivals)
     }
 

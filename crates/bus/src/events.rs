@@ -23,6 +23,8 @@ const BLOCK_MS: u32 = 30_000;
 const SLICE: usize = 256;
 /// How many slices a slow follower may lag behind before it reads for itself again.
 const BACKLOG: usize = 64;
+/// The most entries that one call returns: a larger answer would hold up others on its connection.
+const MOST: usize = 1_000;
 const DOING: &str = "reading a feed";
 
 type Slice = Vec<(EventId, Entry)>;
@@ -68,7 +70,7 @@ pub struct Tail {
 }
 
 impl Bus {
-    /// Reads what comes after an entry, at most `limit`. [`EventId::START`] is before every entry
+    /// Reads what comes after an entry, at most `limit` and never more than 1,000. [`EventId::START`] is before every entry
     /// and has no gap after it.
     ///
     /// # Errors
@@ -81,7 +83,7 @@ impl Bus {
     async fn found(&self, feed: Feed, after: EventId, limit: usize) -> Result<(bool, Vec<Found>), Error> {
         let key = self.feed_key(feed);
         let mut commands = redis::pipe();
-        commands.cmd("XRANGE").arg(&key).arg(format!("({after}")).arg("+").arg("COUNT").arg(limit);
+        commands.cmd("XRANGE").arg(&key).arg(format!("({after}")).arg("+").arg("COUNT").arg(limit.min(MOST));
         // Asked second: what still is there now was there when the first command ran.
         commands.cmd("XRANGE").arg(&key).arg(after.to_string()).arg(after.to_string());
         let mut answers = reply::whole(DOING, self.link().ask(DOING, &commands).await?)?.into_iter();

@@ -169,3 +169,48 @@ fn note(desk: &Desk, ended: Result<(), JoinError>) {
         tracing::error!(topic = desk.topic.name(), panic = said, "a handler panicked; its deliveries failed");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use redis::Value;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::topic::{Lane, Topic};
+
+    fn arrival(lane: Lane) -> Arrival {
+        let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let id = uuid::Uuid::now_v7().to_string();
+        let fields = ["id", &id, "kind", "질문", "sent_at", "1"].map(text).to_vec();
+        Arrival { place: (lane, "1-0".parse().unwrap()), fields, deliveries: 1 }
+    }
+
+    #[tokio::test]
+    async fn one_more_than_there_are_places_waits_for_one() {
+        let topic = Topic::new("things", "doer");
+        let metrics = Metrics::new(&prometheus::Registry::new()).unwrap().of(topic);
+        let (settled, mut settling) = mpsc::unbounded_channel();
+        let lease = Duration::from_secs(1);
+        let desk = Desk { topic, lease, max_deliveries: 1, ledger: Arc::default(), settled, metrics };
+        let floor = Floor::new(Arc::new(desk), ConsumerOptions { concurrency: 1, ..ConsumerOptions::default() });
+        let mut permits = floor.room().await.unwrap();
+        assert_eq!(permits.num_permits(), 1);
+        let mut accepted = floor.accept(Lane::BOTH.map(arrival).into());
+        assert!(floor.accept(Lane::BOTH.map(arrival).into()).is_empty(), "they are in hand already");
+        let first = floor.slice(&mut accepted, &mut permits).await.unwrap();
+        assert_eq!(first.iter().map(Delivery::lane).collect::<Vec<_>>(), [Lane::Express]);
+        {
+            let second = floor.slice(&mut accepted, &mut permits);
+            tokio::pin!(second);
+            assert!(futures_util::poll!(&mut second).is_pending());
+            first.into_iter().for_each(Delivery::ack);
+            assert_eq!(second.await.unwrap().first().map(Delivery::lane), Some(Lane::Normal));
+        }
+        assert!(floor.slice(&mut accepted, &mut permits).await.is_none());
+        assert!(matches!(settling.try_recv(), Ok(Settled::Acked((Lane::Express, _)))));
+        assert!(matches!(settling.try_recv(), Ok(Settled::Buried(_, epitaph)) if epitaph.cause.contains("dropped")));
+    }
+}

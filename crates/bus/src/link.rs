@@ -154,7 +154,6 @@ impl Link {
                 }
                 shared.generation += 1;
                 shared.failures = 0;
-                shared.resting = None;
                 shared.connection = Some(connection.clone());
                 Ok((shared.generation, connection))
             }
@@ -186,6 +185,10 @@ impl Link {
     }
 
     fn seen(&self, up: bool) {
+        if up {
+            // Whoever got through: there is no reason left to wait.
+            self.locked().resting = None;
+        }
         self.up.send_if_modified(|was| std::mem::replace(was, up) != up);
     }
 

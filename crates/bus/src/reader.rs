@@ -43,7 +43,7 @@ pub(crate) struct Reader {
     /// Redis said that they are gone.
     missed: bool,
     /// Entries in this consumer's name may be in nobody's hands.
-    recovering: bool,
+    pub(crate) recovering: bool,
     pub(crate) next_patrol: Instant,
     pub(crate) cursors: [(Lane, EventId); 2],
 }
@@ -109,10 +109,9 @@ impl Reader {
         }
         if self.recovering {
             let own = self.own(line, free).await?;
-            if !own.is_empty() {
+            if self.recovering {
                 return Ok(own);
             }
-            self.recovering = false;
         }
         let now = Instant::now();
         if self.next_patrol <= now || self.ledger.next_failed().is_some_and(|due| due <= now) {

@@ -102,7 +102,8 @@ async fn express_goes_before_normal() {
     assert_eq!(record.all()[..5], express);
     assert_eq!(record.all()[5..], normal);
 
-    // With more places than one the lanes share each read, express first.
+    // With more places than one the lanes share each read, express first; slices at work together
+    // may overtake each other.
     side.announce(Lane::Normal, &normal).await;
     side.announce(Lane::Express, &express).await;
     let record = Record::default();
@@ -110,7 +111,7 @@ async fn express_goes_before_normal() {
     record.reaches(55).await;
     running.stop().await;
     let last = record.all().iter().rposition(|id| express.contains(id)).unwrap();
-    assert!(last < 2 * express.len(), "{last}");
+    assert!(last < 4 * express.len(), "{last}");
 }
 
 #[tokio::test]
