@@ -3,8 +3,12 @@ with trees as materialized (
     select distinct root_id from tasks where live
 ), busy as (
     select t.agent, count(*) as tasks
-    from trees join tasks t on t.root_id = trees.root_id
-    where t.state = 'in_progress' and t.agent is not null
+    from trees
+    cross join lateral (
+        select agent from tasks
+        where root_id = trees.root_id and state = 'in_progress' and agent is not null
+        offset 0
+    ) t
     group by t.agent
 )
 select a.name, a.title, a.department, a.role, a.models, a.resident, a.last_seen_at, coalesce(busy.tasks, 0)

@@ -6,7 +6,7 @@ with ended as (
         emulated = t.emulated or g.emulated, ended_at = now(), settled_at = now()
     from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[])
         as g(id, state, report, result, cause, reason, emulated)
-    where t.id = g.id and t.parent_id is null and t.state in ('pending', 'in_progress')
+    where t.id = g.id and t.root_id = t.id and t.state in ('pending', 'in_progress')
     returning t.id, t.title, g.report
 )
 insert into reports (root_id, title, markdown)

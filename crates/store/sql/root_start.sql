@@ -1,4 +1,5 @@
 -- Moves pending roots to in_progress. $1 ids
-update tasks
-set state = 'in_progress', started_at = coalesce(started_at, now())
-where id = any($1::uuid[]) and parent_id is null and state = 'pending'
+update tasks t
+set state = 'in_progress', started_at = coalesce(t.started_at, now())
+from unnest($1::uuid[]) as given(id)
+where t.id = given.id and t.root_id = t.id and t.state = 'pending'

@@ -5,13 +5,16 @@ with recursive target as materialized (
 ), below as (
     select id from target where state in ('pending', 'queued', 'in_progress', 'held')
     union all
-    select t.id from below
-    join tasks t on t.parent_id = below.id and t.root_id = (select root_id from target)
+    select t.id
+    from below
+    join tasks t on t.root_id = (select root_id from target) and t.parent_id = below.id
 ), alive as materialized (
-    select t.id from tasks t
-    where t.id in (select id from below) and t.state in ('pending', 'queued', 'in_progress', 'held')
+    select t.id
+    from below
+    join tasks t on t.id = below.id
+    where t.state in ('pending', 'queued', 'in_progress', 'held')
     order by t.parent_id is not null, t.id
-    for no key update
+    for no key update of t
 ), cancelled as (
     update tasks t
     set state = 'cancelled', live = false, cause = 'cancelled', reason = $2::text, lease_until = null,

@@ -5,11 +5,12 @@ with durability as materialized (
         'synchronous_commit', case when $5::boolean then current_setting('synchronous_commit') else 'off' end, true
     ) as setting
 ), free as materialized (
-    select t.id from tasks t
-    where t.id = any($1::uuid[]) and t.kind = $2::text and t.state = 'queued'
-        and (t.not_before is null or t.not_before <= now())
+    select t.id
+    from unnest($1::uuid[]) as given(id)
+    join tasks t on t.id = given.id
+    where t.kind = $2::text and t.state = 'queued' and (t.not_before is null or t.not_before <= now())
     order by t.id
-    for no key update
+    for no key update of t
 )
 update tasks t
 set state = 'in_progress', attempt = t.attempt + 1, worker = $3::text, started_at = now(), not_before = null,

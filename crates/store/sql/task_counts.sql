@@ -4,7 +4,10 @@ with trees as materialized (
 )
 select t.kind, t.state, count(*), (extract(epoch from now() - min(t.created_at)) * 1000)::bigint
 from trees
-join tasks t on t.root_id = trees.root_id
-where t.state in ('pending', 'queued', 'in_progress', 'held')
+cross join lateral (
+    select kind, state, created_at from tasks
+    where root_id = trees.root_id and state in ('pending', 'queued', 'in_progress', 'held')
+    offset 0
+) t
 group by t.kind, t.state
 order by t.kind, t.state

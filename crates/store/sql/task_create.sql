@@ -15,6 +15,6 @@ from unnest(
     $1::uuid[], $2::uuid[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
     $10::text[], $11::text[], $12::text[], $13::smallint[], $14::text[]
 ) as g(root, id, step, item, kind, state, title, agent, pace, work, cause, reason, priority, traceparent)
-join tasks r on r.id = g.root and r.parent_id is null
+join tasks r on r.id = g.root and r.root_id = r.id
 where r.state in ('pending', 'in_progress') or g.kind = 'deliver'
 on conflict do nothing

@@ -7,21 +7,25 @@ with given as materialized (
     select g.id, g.state, g.cause, g.reason from given g
     union all
     select t.id, 'cancelled', 'cancelled', 'The order ended before this task was needed.'
-    from tasks t
-    where t.root_id = any($5::uuid[]) and t.parent_id is not null and t.kind <> 'deliver'
-        and t.state in ('pending', 'queued', 'in_progress', 'held')
-        and not exists (select from given g where g.id = t.id)
+    from unnest($5::uuid[]) as ending(id)
+    cross join lateral (
+        select id from tasks
+        where root_id = ending.id and parent_id is not null and kind <> 'deliver'
+            and state in ('pending', 'queued', 'in_progress', 'held')
+        offset 0
+    ) t
+    where t.id <> all($1)
 ), alive as materialized (
-    select t.id from tasks t
-    where t.id in (select id from named) and t.parent_id is not null
-        and t.state in ('pending', 'queued', 'in_progress', 'held')
+    select n.id, n.state, n.cause, n.reason
+    from named n
+    join tasks t on t.id = n.id
+    where t.parent_id is not null and t.state in ('pending', 'queued', 'in_progress', 'held')
     order by t.id
-    for no key update
+    for no key update of t
 )
 update tasks t
-set state = n.state, live = false, cause = n.cause, reason = n.reason, lease_until = null, ended_at = now(),
+set state = a.state, live = false, cause = a.cause, reason = a.reason, lease_until = null, ended_at = now(),
     settled_at = now()
-from named n
-join alive on alive.id = n.id
-where t.id = n.id and t.state in ('pending', 'queued', 'in_progress', 'held')
-    and (n.state = 'cancelled' or t.state = 'pending')
+from alive a
+where t.id = a.id and t.state in ('pending', 'queued', 'in_progress', 'held')
+    and (a.state = 'cancelled' or t.state = 'pending')

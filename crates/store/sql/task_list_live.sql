@@ -3,12 +3,16 @@
 with trees as materialized (
     select distinct root_id from tasks where live
 ), page as materialized (
-    select t.id from trees
-    join tasks t on t.root_id = trees.root_id
-    where ($1::uuid is null or t.id < $1) and (not $7::boolean or t.parent_id is null)
-        and ($2::text is null or t.state = $2) and ($3::text is null or t.kind = $3)
-        and ($4::text is null or t.agent = $4)
-        and ($5::text is null or strpos(lower(t.title), lower($5)) > 0 or strpos(lower(t.description), lower($5)) > 0)
+    select t.id
+    from trees
+    cross join lateral (
+        select id from tasks
+        where root_id = trees.root_id and ($1::uuid is null or id < $1) and (not $7::boolean or parent_id is null)
+            and ($2::text is null or state = $2) and ($3::text is null or kind = $3)
+            and ($4::text is null or agent = $4)
+            and ($5::text is null or strpos(lower(title), lower($5)) > 0 or strpos(lower(description), lower($5)) > 0)
+        offset 0
+    ) t
     order by t.id desc
     limit $6::bigint
 )

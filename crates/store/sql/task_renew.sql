@@ -4,21 +4,23 @@
 with durability as materialized (
     select set_config('synchronous_commit', 'off', true) as setting
 ), held as materialized (
-    select t.id, t.attempt from unnest($1::uuid[], $2::integer[]) as given(id, attempt)
+    select t.id, t.attempt
+    from unnest($1::uuid[], $2::integer[]) as given(id, attempt)
     join tasks t on t.id = given.id and t.attempt = given.attempt
     where t.state = 'in_progress' and t.worker = $3::text
 ), free as materialized (
-    select t.id from tasks t
-    where t.id in (select id from held) and t.state = 'in_progress'
+    select t.id, held.attempt
+    from held
+    join tasks t on t.id = held.id
+    where t.state = 'in_progress'
     order by t.id
-    for no key update skip locked
+    for no key update of t skip locked
 ), renewed as (
     update tasks t
     set lease_until = now() + $4::bigint * interval '1 ms'
-    from free, held, durability
-    where t.id = free.id and held.id = t.id and t.attempt = held.attempt and t.state = 'in_progress'
+    from free, durability
+    where t.id = free.id and t.attempt = free.attempt and t.state = 'in_progress'
     returning t.id
 )
--- Left out of `renewed` though its lock was free: it ended between the snapshot and the lock.
-select held.id from held
-where exists (select from renewed where renewed.id = held.id) or not exists (select from free where free.id = held.id)
+-- Free, but not renewed: it was taken away between the snapshot and the lock.
+select id from held where id in (select id from renewed) or id not in (select id from free)

@@ -1,2 +1,5 @@
 -- Reads what tasks brought. $1 ids
-select id, result from tasks where id = any($1::uuid[]) and result is not null
+select t.id, t.result
+from unnest($1::uuid[]) as given(id)
+join tasks t on t.id = given.id
+where t.result is not null

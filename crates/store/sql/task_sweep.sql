@@ -4,24 +4,39 @@
 -- $1 stale after ms  $2 at most so many
 with trees as materialized (
     select distinct root_id from tasks where live
+), kin as materialized (
+    select t.*
+    from trees
+    cross join lateral (
+        select id, state, announced_at, lease_until, not_before,
+            case state
+                when 'pending' then parent_id is null and announced_at < now() - $1::bigint * interval '1 ms'
+                when 'queued' then kind in ('ask', 'command', 'deliver')
+                    and (not_before is null or not_before <= now())
+                    and (announced_at < now() - $1 * interval '1 ms' or announced_at < not_before)
+                when 'in_progress' then lease_until < now()
+                when 'held' then false
+                else settled_at is null and parent_id is not null and kind <> 'deliver'
+                    and greatest(announced_at, ended_at) < now() - $1 * interval '1 ms'
+            end as due
+        from tasks
+        where root_id = trees.root_id
+        offset 0
+    ) t
 ), found as materialized (
-    select t.id from trees
-    join tasks t on t.root_id = trees.root_id
-    where (t.state = 'pending' and t.parent_id is null and t.announced_at < now() - $1::bigint * interval '1 ms')
-        or (t.state = 'queued' and t.kind in ('ask', 'command', 'deliver')
-            and (t.not_before is null or t.not_before <= now())
-            and (t.announced_at < now() - $1 * interval '1 ms' or t.announced_at < t.not_before))
-        or (t.state = 'in_progress' and t.lease_until < now())
-        or (t.state in ('completed', 'failed', 'cancelled') and t.settled_at is null
-            and t.parent_id is not null and t.kind <> 'deliver'
-            and greatest(t.announced_at, t.ended_at) < now() - $1 * interval '1 ms')
+    select t.id
+    from kin
+    join tasks t on t.id = kin.id
+    where kin.due and t.state = kin.state and t.announced_at = kin.announced_at
+        and t.lease_until is not distinct from kin.lease_until
     order by t.id
     limit $2::bigint
     for no key update of t skip locked
 ), verdict as materialized (
     select t.id, t.state = 'in_progress' as dropped,
         t.state = 'in_progress' and t.kind = 'command' and coalesce(t.work ->> 'repeatable', 'false') <> 'true' as lost
-    from found join tasks t on t.id = found.id
+    from found
+    join tasks t on t.id = found.id
 ), moved as (
     update tasks t
     set announced_at = now(),
@@ -42,7 +57,6 @@ with trees as materialized (
 select id, root_id, kind, state, pace, traceparent, priority, lost, null::bigint from moved
 union all
 select null, null, null, null, null, null, null, null,
-    (extract(epoch from min(t.not_before) - now()) * 1000)::bigint
-from trees
-join tasks t on t.root_id = trees.root_id
-where t.state = 'queued' and t.not_before > now()
+    (extract(epoch from min(not_before) - now()) * 1000)::bigint
+from kin
+where state = 'queued' and not_before > now()

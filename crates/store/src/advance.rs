@@ -7,7 +7,7 @@ use crate::{
     finish::{self, Finished, Outcome, Outcomes},
     row::Columns,
     run::Parameters,
-    statement::{self, ROOT_LOCK, TASK_FINISH, TASK_RESULTS, TREE_VIEWS},
+    statement::{self, CHILD_LOCK, ROOT_LOCK, TASK_FINISH, TASK_RESULTS, TREE_VIEWS},
     transaction::{Call, Transaction},
     write::{Write, Writes},
 };
@@ -113,13 +113,13 @@ impl Store {
             roots.iter().copied().chain(outcomes.iter().map(|outcome| outcome.root_id)).collect();
         roots.sort_unstable();
         roots.dedup();
-        let columns = Outcomes::of(outcomes, Some(&roots))?;
+        let columns = Outcomes::of(outcomes, true)?;
         let parameters = columns.parameters();
         let ids: Parameters<'_> = &[&roots];
         let calls: Vec<Call<'_>> = if outcomes.is_empty() {
             vec![(&ROOT_LOCK, ids), (&TREE_VIEWS, ids)]
         } else {
-            vec![(&ROOT_LOCK, ids), (&TASK_FINISH, &parameters), (&TREE_VIEWS, ids)]
+            vec![(&ROOT_LOCK, ids), (&CHILD_LOCK, ids), (&TASK_FINISH, &parameters), (&TREE_VIEWS, ids)]
         };
 
         let transaction = Transaction::on(self.client().await?);
@@ -134,7 +134,11 @@ impl Store {
 
         let mut answers = answers.into_iter();
         let roots = answers.next().unwrap_or_default();
-        let finished = if outcomes.is_empty() { Vec::new() } else { answers.next().unwrap_or_default() };
+        let mut finished = Vec::new();
+        if !outcomes.is_empty() {
+            answers.next();
+            finished = answers.next().unwrap_or_default();
+        }
         let finished = finished.iter().map(finish::read).collect::<Result<_, _>>()?;
         let mut advance = Advance {
             trees: roots.iter().map(root).collect::<Result<_, _>>()?,

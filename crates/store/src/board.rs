@@ -3,9 +3,9 @@
 use crate::{
     connect::Store,
     error::Error,
-    read::{self, Task},
     run::Parameters,
     statement::{OPEN_CLAIM, OPEN_COMPLETE, OPEN_FAIL, OPEN_REPORT, Statement, TASK_FIND},
+    task::{self, Task},
     text,
 };
 use domain::task::{Kind, State};
@@ -137,7 +137,7 @@ impl Store {
         .await
         .map_err(|error| Error::statement(statement.name, &error));
         let (moved, task) = self.metrics().observe(statement.name, started, answers)?;
-        let task = task.first().map(|row| read::task(row, TASK_FIND.name)).transpose()?;
+        let task = task.first().map(|row| task::read(row, TASK_FIND.name)).transpose()?;
         Ok((!moved.is_empty(), task))
     }
 }

@@ -152,3 +152,38 @@ fn first_line(error: &tokio_postgres::Error) -> String {
         None => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(code: Option<&str>) -> Error {
+        let code = code.map(SqlState::from_code);
+        Error::Statement { statement: "task_claim", code, problem: "말썽".to_owned() }
+    }
+
+    #[test]
+    fn what_may_pass_is_transient_and_each_class_is_known() {
+        let table = [
+            (None, true, "connection"),
+            (Some("40P01"), true, "conflict"),
+            (Some("40001"), true, "conflict"),
+            (Some("57014"), true, "timeout"),
+            (Some("57P01"), true, "server"),
+            (Some("57P03"), true, "server"),
+            (Some("08006"), true, "server"),
+            (Some("53300"), true, "server"),
+            (Some("25006"), true, "server"),
+            (Some("23505"), false, "statement"),
+            (Some("42P01"), false, "statement"),
+            (Some("22P05"), false, "statement"),
+        ];
+        for (code, transient, class) in table {
+            let error = failed(code);
+            assert_eq!((error.is_transient(), error.class()), (transient, class), "{code:?}");
+            assert!(Error::CLASSES.contains(&class));
+        }
+        assert_eq!(failed(Some("40P01")).to_string(), "task_claim failed: 말썽 (40P01)");
+        assert_eq!(failed(None).to_string(), "task_claim failed: 말썽");
+    }
+}

@@ -90,7 +90,7 @@ impl Store {
         if outcomes.is_empty() {
             return Ok(Vec::new());
         }
-        let outcomes = Outcomes::of(outcomes, None)?;
+        let outcomes = Outcomes::of(outcomes, false)?;
         let rows = self.rows(&TASK_FINISH, &outcomes.parameters()).await?;
         rows.iter().map(read).collect()
     }
@@ -115,7 +115,6 @@ pub(crate) struct Outcomes<'a> {
     models: Vec<Option<Cow<'a, str>>>,
     emulated: Vec<bool>,
     settle: bool,
-    roots: &'a [Uuid],
     charges: Charges<'a>,
 }
 
@@ -137,9 +136,9 @@ struct Charges<'a> {
 }
 
 impl<'a> Outcomes<'a> {
-    /// Lays outcomes out. `roots`: what the caller has locked to take the ends in with the same transaction.
-    pub(crate) fn of(outcomes: &'a [Outcome], roots: Option<&'a [Uuid]>) -> Result<Self, Error> {
-        let mut columns = Self { settle: roots.is_some(), roots: roots.unwrap_or_default(), ..Self::default() };
+    /// Lays outcomes out. `settle`: the caller takes their ends in with the same transaction.
+    pub(crate) fn of(outcomes: &'a [Outcome], settle: bool) -> Result<Self, Error> {
+        let mut columns = Self { settle, ..Self::default() };
         for outcome in outcomes {
             columns.push(outcome)?;
         }
@@ -174,7 +173,7 @@ impl<'a> Outcomes<'a> {
     }
 
     /// Returns the parameters of the statement.
-    pub(crate) fn parameters(&self) -> [&(dyn ToSql + Sync); 24] {
+    pub(crate) fn parameters(&self) -> [&(dyn ToSql + Sync); 23] {
         let charges = &self.charges;
         [
             &self.ids,
@@ -187,7 +186,6 @@ impl<'a> Outcomes<'a> {
             &self.models,
             &self.emulated,
             &self.settle,
-            &self.roots,
             &charges.ids,
             &charges.attempts,
             &charges.agents,

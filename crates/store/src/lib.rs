@@ -3,9 +3,11 @@
 //!
 //! # Locks
 //! Whoever changes a tree as a whole ([`Store::begin`], [`Store::cancel`]) locks root rows first, in id order, and
-//! only then children. A statement that takes a slice of children locks them in id order; one that need not have
-//! a row that is locked (the sweep, the renewal of leases) skips it. Nothing waits for a root while it holds a
-//! child, so no ring of waits can close. Should Postgres see one anyway (40P01), the error is transient.
+//! only then children. A statement that takes a slice of children locks them in id order, and an advance that takes
+//! outcomes in locks whatever is open under its roots in that one pass, for it may end the rest when it commits.
+//! What need not have a row that is locked (the sweep, the renewal of leases) skips it. Nothing waits for a root
+//! while it holds a child, so no ring of waits can close. Should Postgres see one anyway (40P01), the error is
+//! transient.
 
 mod accept;
 mod advance;
@@ -29,6 +31,7 @@ mod row;
 mod run;
 mod statement;
 mod sweep;
+mod task;
 mod text;
 mod transaction;
 mod write;
@@ -48,7 +51,8 @@ pub use list::{Filter, Page};
 pub use metrics::Metrics;
 pub use migrate::Applied;
 pub use playbooks::{NewPlaybook, Origin, PlaybookRow};
-pub use read::{EventRow, Report, Status, Task, TaskResult};
+pub use read::{EventRow, Report, Status, TaskResult};
 pub use roster::{AgentRow, DepartmentRow};
 pub use sweep::{Name, Swept};
+pub use task::Task;
 pub use write::Write;

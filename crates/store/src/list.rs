@@ -3,9 +3,9 @@
 use crate::{
     connect::Store,
     error::Error,
-    read::{self, Task},
     run::Parameters,
     statement::{TASK_LIST, TASK_LIST_ALL, TASK_LIST_LIVE},
+    task::{self, Task},
     text,
 };
 use domain::task::{Kind, State};
@@ -58,7 +58,7 @@ impl Store {
         };
         let more = rows.len() > limit;
         let tasks =
-            rows.iter().take(limit).map(|row| read::task(row, statement.name)).collect::<Result<Vec<_>, _>>()?;
+            rows.iter().take(limit).map(|row| task::read(row, statement.name)).collect::<Result<Vec<_>, _>>()?;
         let next = if more { tasks.last().map(|task| task.id) } else { None };
         Ok(Page { tasks, next })
     }

@@ -1,78 +1,19 @@
-//! Reading tasks for people: one, a tree, where it stands, what it brought. Never changes a row.
+//! What people ask about a task: where it stands, what it brought, what an event says. Never changes a row.
 
 use crate::{
     connect::Store,
     error::Error,
     row::Columns,
-    statement::{REPORT_FIND, TASK_FIND, TASK_NAMES, TASK_STATUS, TASK_TREE, TREE_RESULTS},
+    statement::{REPORT_FIND, TASK_NAMES, TASK_STATUS, TREE_RESULTS},
 };
 use domain::{
-    money::{Nanos, Usage},
-    order::Deliver,
-    pace::Pace,
-    task::{Failure, Kind, Priority, State},
+    money::Nanos,
+    task::{Failure, Kind, State},
 };
 use serde_json::Value;
 use time::OffsetDateTime;
 use tokio_postgres::Row;
 use uuid::Uuid;
-
-/// A task, without its work and its result.
-#[derive(Debug, Clone, PartialEq)]
-#[expect(missing_docs, reason = "the columns of the schema under their own names; DESIGN §2 has the words")]
-pub struct Task {
-    pub id: Uuid,
-    pub root_id: Uuid,
-    pub parent_id: Option<Uuid>,
-    pub step: Option<String>,
-    pub item: Option<i32>,
-    pub kind: Kind,
-    pub state: State,
-    pub priority: Priority,
-    pub title: String,
-    pub description: String,
-    pub agent: Option<String>,
-    pub pace: Pace,
-    pub deadline: Option<OffsetDateTime>,
-    pub playbook: Option<String>,
-    pub deliver: Vec<Deliver>,
-    pub agents: Vec<String>,
-    /// Why it ended badly.
-    pub failure: Option<Failure>,
-    pub progress: Option<String>,
-    pub attempt: i32,
-    pub worker: Option<String>,
-    pub model: Option<String>,
-    pub emulated: bool,
-    pub traceparent: Option<String>,
-    pub created_by: Option<String>,
-    pub created_at: OffsetDateTime,
-    pub queued_at: Option<OffsetDateTime>,
-    pub not_before: Option<OffsetDateTime>,
-    pub started_at: Option<OffsetDateTime>,
-    pub ended_at: Option<OffsetDateTime>,
-    /// Tokens; a root's are those of its tree.
-    pub usage: Usage,
-    /// Money; a root's is that of its tree.
-    pub nanos: Nanos,
-    /// How many charges that is.
-    pub calls: i64,
-}
-
-impl Task {
-    /// Returns how long it was queued before it started, in milliseconds.
-    #[must_use]
-    pub fn waited_ms(&self) -> Option<i64> {
-        milliseconds(self.queued_at?, self.started_at?)
-    }
-
-    /// Returns how long it ran, in milliseconds; for a root, since it was ordered.
-    #[must_use]
-    pub fn ran_ms(&self) -> Option<i64> {
-        let from = if self.parent_id.is_none() { self.created_at } else { self.started_at? };
-        milliseconds(from, self.ended_at?)
-    }
-}
 
 /// Where a task stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,31 +91,6 @@ pub struct EventRow {
 }
 
 impl Store {
-    /// Reads one task.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn task(&self, id: Uuid) -> Result<Option<Task>, Error> {
-        self.row(&TASK_FIND, &[&id]).await?.map(|row| task(&row, TASK_FIND.name)).transpose()
-    }
-
-    /// Reads a root and its tree, the root first; empty when there is no such root.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn tree(&self, root: Uuid) -> Result<Vec<Task>, Error> {
-        let rows = self.rows(&TASK_TREE, &[&root]).await?;
-        let mut tree = rows.iter().map(|row| task(row, TASK_TREE.name)).collect::<Result<Vec<_>, _>>()?;
-        if let [root, children @ ..] = tree.as_mut_slice() {
-            for child in children {
-                add(&mut root.usage, child.usage);
-                root.nanos.0 += child.nanos.0;
-                root.calls += child.calls;
-            }
-        }
-        Ok(tree)
-    }
-
     /// Reads where a task stands.
     ///
     /// # Errors
@@ -233,45 +149,6 @@ impl Store {
     }
 }
 
-/// Reads a row of the statements that read whole tasks.
-pub(crate) fn task(row: &Row, statement: &'static str) -> Result<Task, Error> {
-    let mut columns = Columns::of(row, statement);
-    Ok(Task {
-        id: columns.next()?,
-        root_id: columns.next()?,
-        parent_id: columns.next()?,
-        step: columns.next()?,
-        item: columns.next()?,
-        kind: columns.word()?,
-        state: columns.word()?,
-        priority: columns.priority()?,
-        title: columns.next()?,
-        description: columns.next()?,
-        agent: columns.next()?,
-        pace: columns.word()?,
-        deadline: columns.next()?,
-        playbook: columns.next()?,
-        deliver: columns.document()?.unwrap_or_default(),
-        agents: columns.next::<Option<Vec<String>>>()?.unwrap_or_default(),
-        failure: columns.failure()?,
-        progress: columns.next()?,
-        attempt: columns.next()?,
-        worker: columns.next()?,
-        model: columns.next()?,
-        emulated: columns.next()?,
-        traceparent: columns.next()?,
-        created_by: columns.next()?,
-        created_at: columns.next()?,
-        queued_at: columns.next()?,
-        not_before: columns.next()?,
-        started_at: columns.next()?,
-        ended_at: columns.next()?,
-        usage: columns.usage()?,
-        nanos: Nanos(columns.next()?),
-        calls: columns.next()?,
-    })
-}
-
 fn result(row: &Row) -> Result<TaskResult, Error> {
     let mut columns = Columns::of(row, TREE_RESULTS.name);
     Ok(TaskResult {
@@ -306,16 +183,4 @@ fn event(row: &Row) -> Result<EventRow, Error> {
         emulated: columns.next()?,
         nanos: Nanos(columns.next()?),
     })
-}
-
-fn add(sum: &mut Usage, one: Usage) {
-    sum.input += one.input;
-    sum.cache_read += one.cache_read;
-    sum.cache_write += one.cache_write;
-    sum.cache_write_hour += one.cache_write_hour;
-    sum.output += one.output;
-}
-
-fn milliseconds(from: OffsetDateTime, to: OffsetDateTime) -> Option<i64> {
-    i64::try_from((to - from).whole_milliseconds()).ok()
 }

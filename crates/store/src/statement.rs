@@ -31,6 +31,7 @@ statements! {
     AGENT_LIST = "agent_list",
     AGENT_PUT = "agent_put",
     CHARGE_DAYS = "charge_days",
+    CHILD_LOCK = "child_lock",
     DEPARTMENT_LIST = "department_list",
     DEPARTMENT_PUT = "department_put",
     IDEMPOTENCY_FIND = "idempotency_find",

@@ -189,3 +189,22 @@ async fn slices_of_three_hundred_are_claimed_and_finished() {
     let root = fixture.task(root).await;
     assert_eq!((root.calls, root.nanos), (300, Nanos(300_000)));
 }
+
+/// A claim of an ask may be lost with the server, one of a command may not; neither changes the session.
+#[tokio::test]
+async fn only_a_durable_claim_waits_for_the_disk() {
+    let fixture = Fixture::new().await;
+    let (_, ids) = fixture.asks(2).await;
+    let (client, _driver) = fixture.client().await;
+    let statement = client.prepare(include_str!("../../sql/task_claim.sql")).await.unwrap();
+    let setting = async || -> String {
+        client.query_one("select current_setting('synchronous_commit')", &[]).await.unwrap().get(0)
+    };
+    for (id, durable, expected) in [(ids[0], true, "on"), (ids[1], false, "off")] {
+        client.batch_execute("begin").await.unwrap();
+        let claimed = client.query(&statement, &[&vec![id], &"ask", &"w", &1_000_i64, &durable]).await.unwrap();
+        assert_eq!((claimed.len(), setting().await.as_str()), (1, expected));
+        client.batch_execute("commit").await.unwrap();
+        assert_eq!(setting().await, "on");
+    }
+}

@@ -1,6 +1,7 @@
 //! The schema and the statements: they fit each other, and the way in is one-way.
 
-use crate::fixture::{Fixture, connect};
+use crate::fixture::{Fixture, completed, connect};
+use serde_json::Value;
 use std::{
     collections::BTreeSet,
     fs,
@@ -83,6 +84,76 @@ async fn every_statement_prepares_against_the_schema() {
     for path in files("sql") {
         let prepared = client.prepare(&fs::read_to_string(&path).unwrap()).await;
         assert!(prepared.is_ok(), "{}: {:?}", path.display(), prepared.err());
+    }
+}
+
+/// Statements are planned once, in whatever state the tables are then. A plan made over few rows must not read them
+/// all, for it is used when there are many.
+#[tokio::test]
+async fn no_plan_reads_a_whole_table_however_small_it_was_when_planned() {
+    let settings: Vec<&str> = include_str!("../../src/connect.rs")
+        .split("-c ")
+        .skip(1)
+        .filter_map(|text| text.split([' ', '"', ';']).next())
+        .filter(|setting| setting.contains('='))
+        .collect();
+    assert!(settings.len() > 5, "{settings:?}");
+    let fixture = Fixture::new().await;
+    for orders in [0, 5, 200] {
+        for _ in 0..orders {
+            let (_, ids) = fixture.asks(3).await;
+            let outcomes: Vec<_> = fixture.claim(&ids).await.iter().map(completed).collect();
+            fixture.store.finish(&outcomes).await.unwrap();
+        }
+        if orders > 0 {
+            fixture.sql("analyze").await;
+        }
+        let (client, _driver) = fixture.client().await;
+        for setting in &settings {
+            let (name, value) = setting.split_once('=').unwrap();
+            client.batch_execute(&format!("set {name} = '{value}'")).await.unwrap();
+        }
+        for path in files("sql") {
+            let name = stem(&path);
+            if name.starts_with("schema_") {
+                continue;
+            }
+            client.batch_execute(&format!("prepare {name} as {}", fs::read_to_string(&path).unwrap())).await.unwrap();
+            let count: i32 = client
+                .query_one("select cardinality(parameter_types) from pg_prepared_statements where name = $1", &[&name])
+                .await
+                .unwrap()
+                .get(0);
+            let nulls = vec!["null"; usize::try_from(count).unwrap()].join(", ");
+            let nulls = if nulls.is_empty() { nulls } else { format!("({nulls})") };
+            let row = client.query_one(&format!("explain (format json) execute {name}{nulls}"), &[]).await.unwrap();
+            let plan: Value = row.get(0);
+            let mut wide = Vec::new();
+            wide_scans(&plan[0]["Plan"], &mut wide);
+            // A page of a list walks an index from its end, as far as the page goes.
+            wide.retain(|(_, index)| {
+                !(name.starts_with("task_list") && ["tasks_pkey", "tasks_roots"].contains(&index.as_str()))
+            });
+            assert!(wide.is_empty(), "{name} with {orders} orders: {wide:?}\n{plan:#}");
+        }
+    }
+}
+
+/// Gathers the scans of the tables that grow which go by no key.
+fn wide_scans(plan: &Value, found: &mut Vec<(String, String)>) {
+    let text = |key: &str| plan[key].as_str().unwrap_or_default().to_owned();
+    let by_key = plan.get("Index Cond").is_some() || text("Node Type") == "Bitmap Heap Scan";
+    let (table, index) = (text("Relation Name"), text("Index Name"));
+    let grows = ["tasks", "charges", "reports", "idempotency"].contains(&table.as_str()) || !index.is_empty();
+    let written = text("Node Type") == "ModifyTable";
+    // What is alive is few by its nature.
+    let kept_small = ["tasks_live", "playbooks_current"].contains(&index.as_str());
+    let kept_small = kept_small || ["playbooks", "agents", "departments", "api_keys"].contains(&table.as_str());
+    if grows && !by_key && !written && !kept_small {
+        found.push((table, index));
+    }
+    for child in plan["Plans"].as_array().into_iter().flatten() {
+        wide_scans(child, found);
     }
 }
 

@@ -48,44 +48,59 @@ async fn slice_of_orders(fixture: &Fixture, slice: usize) {
     ORDERS.fetch_add(slice, Ordering::Relaxed);
 }
 
+#[expect(clippy::print_stderr, reason = "a measurement is for reading")]
+async fn measure(slice: usize, lanes: usize, rounds: usize) {
+    let fixture = std::sync::Arc::new(Fixture::with_connections(16).await);
+    slice_of_orders(&fixture, slice).await;
+    ORDERS.store(0, Ordering::Relaxed);
+    let started = Instant::now();
+    let mut running = JoinSet::new();
+    for _ in 0..lanes {
+        let fixture = fixture.clone();
+        running.spawn(async move {
+            for _ in 0..rounds {
+                slice_of_orders(&fixture, slice).await;
+            }
+        });
+    }
+    running.join_all().await;
+    let seconds = started.elapsed().as_secs_f64();
+    let orders = ORDERS.load(Ordering::Relaxed) as f64;
+    let (client, _driver) = fixture.client().await;
+    client.batch_execute("select pg_stat_force_next_flush()").await.unwrap();
+    let row = client
+        .query_one(
+            "select n_tup_hot_upd, n_tup_upd, pg_relation_size(relid), n_live_tup from pg_stat_user_tables
+             where relid = 'tasks'::regclass",
+            &[],
+        )
+        .await
+        .unwrap();
+    let [hot, updates, bytes, rows]: [i64; 4] = std::array::from_fn(|column| row.get(column));
+    eprintln!(
+        "slice {slice:3} × {lanes:2} lanes: {:6.0} orders/s, {:6.0} claims/s, {:5.0} advance slices/s, \
+         {hot}/{updates} HOT, {} bytes a row",
+        orders / seconds,
+        3.0 * orders / seconds,
+        4.0 * orders / seconds / slice as f64,
+        bytes / rows.max(1),
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, run by hand"]
-#[expect(clippy::print_stderr, reason = "a measurement is for reading")]
-async fn orders_per_second() {
-    for (slice, lanes, rounds) in [(1, 1, 300), (1, 16, 60), (8, 8, 40), (32, 4, 30), (64, 4, 20)] {
-        let fixture = std::sync::Arc::new(Fixture::with_connections(16).await);
-        slice_of_orders(&fixture, slice).await;
-        ORDERS.store(0, Ordering::Relaxed);
-        let started = Instant::now();
-        let mut running = JoinSet::new();
-        for _ in 0..lanes {
-            let fixture = fixture.clone();
-            running.spawn(async move {
-                for _ in 0..rounds {
-                    slice_of_orders(&fixture, slice).await;
-                }
-            });
-        }
-        running.join_all().await;
-        let seconds = started.elapsed().as_secs_f64();
-        let orders = ORDERS.load(Ordering::Relaxed) as f64;
-        let (hot, updates): (i64, i64) = {
-            let (client, _driver) = fixture.client().await;
-            client.batch_execute("select pg_stat_force_next_flush()").await.unwrap();
-            let row = client
-                .query_one(
-                    "select n_tup_hot_upd, n_tup_upd from pg_stat_user_tables where relid = 'tasks'::regclass",
-                    &[],
-                )
-                .await
-                .unwrap();
-            (row.get(0), row.get(1))
-        };
-        eprintln!(
-            "slice {slice:3} × {lanes:2} lanes: {:6.0} orders/s, {:6.0} claims/s, {:5.0} advance slices/s, {hot}/{updates} HOT",
-            orders / seconds,
-            3.0 * orders / seconds,
-            4.0 * orders / seconds / slice as f64,
-        );
-    }
+async fn one_order_at_a_time() {
+    measure(1, 1, 600).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, run by hand"]
+async fn small_slices() {
+    measure(4, 12, 60).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, run by hand"]
+async fn large_slices() {
+    measure(32, 4, 40).await;
 }
