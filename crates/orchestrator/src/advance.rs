@@ -107,23 +107,24 @@ async fn once(parts: &Parts, jobs: &[Job]) -> Result<(), store::Error> {
     roots.sort_unstable();
     roots.dedup();
     let outcomes: Vec<Outcome> = jobs.iter().filter_map(|job| job.outcome.clone()).collect();
-    let mut transaction = parts.store.begin(&roots, &outcomes).await?;
+    let transaction = parts.store.begin(&roots, &outcomes).await?;
     let mut next = Next::default();
     for done in &transaction.finished {
         next.events.push(topics::event(done.id, done.state, None));
     }
     let mut plans = Vec::new();
     let mut wanted = Vec::new();
-    for tree in std::mem::take(&mut transaction.trees) {
+    for tree in &transaction.trees {
         if let Some(opened) = next.open(parts, tree).await? {
-            wanted.extend(decision::wants(&opened.plan(parts), &opened.tree.children));
+            wanted.extend(decision::wants(&opened.plan(parts), &opened.children));
             plans.push(opened);
         }
     }
     let results = if wanted.is_empty() { HashMap::new() } else { transaction.results(&wanted).await? };
     for opened in &plans {
-        next.take(opened, decision::advance(&opened.plan(parts), &opened.tree.children, &results));
+        next.take(opened, decision::advance(&opened.plan(parts), &opened.children, &results));
     }
+    drop(plans);
     transaction.commit(&next.writes).await?;
     next.announce(parts).await;
     Ok(())

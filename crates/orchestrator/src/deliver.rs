@@ -17,10 +17,11 @@ use secrecy::ExposeSecret as _;
 use std::{sync::Arc, time::Duration};
 use store::{Claimed, End, Outcome};
 
-/// How often a delivery is tried; with the pauses below the last try comes some 40 minutes after the first.
-const TRIES: i32 = 8;
+/// How often a delivery is tried; with the pauses below the last try comes some five minutes after the first.
+/// The order is completed only then, so that its tree tells whether the report arrived.
+const TRIES: i32 = 6;
 /// The pause after the first failure; it doubles each time.
-const FIRST_PAUSE: Duration = Duration::from_secs(20);
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long a webhook's receiver may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -49,16 +49,16 @@ impl Leases {
     }
 }
 
-/// Renews every third of a lease while anything is in hand; an idle replica asks nothing.
-pub(crate) async fn run(parts: Arc<Parts>, stop: CancellationToken) {
+/// Renews every third of a lease while anything is in hand, until `done`; an idle replica asks nothing. What is
+/// finished during a drain still needs its lease, so `done` comes after the last task, not with the stop.
+pub(crate) async fn run(parts: Arc<Parts>, done: CancellationToken) {
     let lease = parts.config.lease;
     let mut beat = tokio::time::interval(lease / 3);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = beat.tick() => {}
-            // What is in hand is finished during the drain and still needs its lease.
-            () = stop.cancelled(), if parts.leases.list().is_empty() => return,
+            () = done.cancelled() => return,
         }
         let held = parts.leases.list();
         if held.is_empty() {

@@ -23,6 +23,7 @@ use boot::{Life, Part};
 use bus::{Bus, ConsumerOptions};
 use std::{sync::Arc, time::Duration};
 use store::Store;
+use tokio_util::sync::CancellationToken;
 
 /// How long to wait before Postgres is asked again that failed for a passing reason.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -91,9 +92,11 @@ impl Service {
         }
         postgres.up();
         life.tasks.spawn("sweep", sweep::run(Arc::clone(&parts), stop.clone()));
-        life.tasks.spawn("facts", facts::run(Arc::clone(&parts), stop.clone()));
-        life.tasks.spawn("lease", lease::run(Arc::clone(&parts), stop));
+        life.tasks.spawn("facts", facts::run(Arc::clone(&parts), stop));
+        let done = CancellationToken::new();
+        life.tasks.spawn("lease", lease::run(Arc::clone(&parts), done.clone()));
         consume(&parts, &life).await;
+        done.cancel();
         Ok(())
     }
 }
