@@ -79,7 +79,9 @@ async fn every_wire_answers_plain_and_streamed_and_counts_alike() {
         let request = request(model, "겨울 예약을 늘릴 방법을 보고서로 써줘. Please be 상세하게 🐕.");
         let whole = providers.ask(&request).await.unwrap();
         assert!(whole.emulated && whole.text.contains(MARK) && whole.text.contains("겨울"), "{model}: {whole:?}");
-        assert_eq!((&whole.stop, whole.request_id.is_some()), (&Stop::Complete, true));
+        assert_eq!(whole.stop, Stop::Complete);
+        // Gemini names its answers in the body, if at all.
+        assert!(whole.request_id.is_some() || model.starts_with("gemini"), "{model}");
         let (text, streamed) = stream(&providers, &request).await;
         let streamed = streamed.unwrap();
         assert!(streamed.emulated, "{model}");
@@ -155,7 +157,6 @@ async fn faults_that_pass() {
         "reset; times=1",
         "malformed; times=1",
         "wrong-type; times=1",
-        "cut-body; times=1",
         "empty; times=1",
         "cut-stream; after=0; times=1",
         "slow-body; ms=1",
@@ -214,9 +215,17 @@ async fn faults_that_do_not_pass() {
                 Ok(answer) => assert_eq!((fault, answer.stop), ("max-tokens", Stop::MaxTokens), "{model}"),
             }
         }
-        let (text, error) = stream(&providers, &request(model, "겨울 예약 [[emulate: error-event; after=3]]")).await;
-        let error = error.unwrap_err();
-        assert!(error.is_transient() && error.status.is_none(), "{model} {text:?}: {error:?}");
+        // What was handed on cannot be taken back: the caller decides.
+        for fault in ["error-event; after=4", "cut-stream; after=4", "cut-body"] {
+            let (text, error) = stream(&providers, &request(model, &format!("겨울 예약 [[emulate: {fault}]]"))).await;
+            let error = error.unwrap_err();
+            assert!(error.is_transient() && error.status.is_none(), "{model} {fault} {text:?}: {error:?}");
+        }
+        let whole = request(model, &format!("겨울 예약 [[emulate: cut-body; times=1; key={model}]]"));
+        assert!(
+            providers.ask(&whole).await.unwrap().text.contains(MARK),
+            "a whole answer that was cut is asked for again"
+        );
     }
     running.stop().await;
 }
