@@ -10,7 +10,7 @@ with given as materialized (
     from unnest($5::uuid[]) as ending(id)
     cross join lateral (
         select id from tasks
-        where root_id = ending.id and parent_id is not null and kind <> 'deliver'
+        where root_id = ending.id and parent_id is not null
             and state in ('pending', 'queued', 'in_progress', 'held')
         offset 0
     ) t

@@ -16,7 +16,7 @@ with trees as materialized (
                     and (announced_at < now() - $1 * interval '1 ms' or announced_at < not_before)
                 when 'in_progress' then lease_until < now()
                 when 'held' then false
-                else settled_at is null and parent_id is not null and kind <> 'deliver'
+                else settled_at is null and parent_id is not null
                     and greatest(announced_at, ended_at) < now() - $1 * interval '1 ms'
             end as due
         from tasks

@@ -77,7 +77,7 @@ impl RootRow {
     }
 }
 
-/// A root and its children, without its deliveries: they come after the decisions.
+/// A root and its children.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tree {
     /// The root.

@@ -60,7 +60,7 @@ pub enum Write {
         /// Why.
         failure: Failure,
     },
-    /// The root: alive → completed. Files the report and cancels the children that are still alive, deliveries excepted.
+    /// The root: alive → completed. Files the report and cancels the children that are still alive.
     Complete {
         /// The root.
         root: Uuid,

@@ -48,24 +48,25 @@ async fn an_order_goes_from_acceptance_to_its_report() {
     let queue = Write::Queue { id: ids[1], agent: None, title: "종합".to_owned(), work: ask("종합해줘") };
     advance.commit(&[queue]).await.unwrap();
 
-    // the second ask's end completes the order, with a delivery after it
+    // the second ask's end brings a delivery, and the delivery's end completes the order
     let claimed = fixture.claim(&ids).await;
     assert_eq!((claimed[0].id, claimed[0].title.as_str(), claimed[0].agent.as_deref()), (ids[1], "종합", Some("bora")));
     let advance = store.begin(&[root], &[completed(&claimed[0])]).await.unwrap();
     let delivery = Child { kind: Kind::Deliver, agent: None, ..child("deliver", 0, State::Queued) };
-    writes = vec![Write::Complete { root, report: "# 겨울\n보고서".to_owned() }, create(root, delivery)];
+    writes = vec![create(root, delivery)];
     let delivery = created(&writes)[0];
     advance.commit(&writes).await.unwrap();
+    assert_eq!(fixture.state(delivery).await, State::Queued);
+    let advance = store.begin(&[root], &[]).await.unwrap();
+    assert_eq!(advance.trees[0].children.len(), 4, "a delivery is part of the decision");
+    let done = Failure::new(Cause::Cancelled, "그만");
+    let complete = Write::Complete { root, report: "# 겨울\n보고서".to_owned() };
+    advance.commit(&[Write::Cancel { id: delivery, failure: done }, complete]).await.unwrap();
 
     let task = fixture.task(root).await;
     assert_eq!((task.state, task.emulated, task.nanos), (State::Completed, true, Nanos(2_000)));
     assert_eq!(store.report(root).await.unwrap().unwrap().markdown, "# 겨울\n보고서");
     assert_eq!(store.results(root).await.unwrap()[0].result, Some(json!({"text": "# 겨울\n보고서"})));
-    assert_eq!(fixture.state(delivery).await, State::Queued);
-    // Deliveries are no part of a decision.
-    let advance = store.begin(&[root], &[]).await.unwrap();
-    assert_eq!(advance.trees[0].children.len(), 3);
-    advance.commit(&[]).await.unwrap();
     assert_eq!(
         fixture.value::<i64>("select count(*) from tasks where settled_at is null and ended_at is not null").await,
         0
