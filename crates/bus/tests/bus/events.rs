@@ -110,8 +110,8 @@ async fn a_follower_is_told_when_redis_was_lost_and_goes_on() {
 
 #[tokio::test]
 async fn a_feed_keeps_about_twenty_thousand() {
-    let redis = testkit::Redis::create();
-    let side = Side::new(&redis.url, &redis.prefix, "a");
+    let server = Server::start(false).await;
+    let side = Side::new(&server.url(), "p:", "a");
     for _ in 0..25 {
         publish(&side, &ids(1000)).await;
     }
