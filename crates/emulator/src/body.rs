@@ -46,7 +46,7 @@ pub(crate) fn plain(text: String, fault: Option<&Fault>) -> BoxBody {
     let pieces = match fault.effect {
         Effect::CutBody | Effect::CutStream => vec![now(bytes.slice(..half)), broken()],
         Effect::SlowBody => slowly(&bytes, fault.wait),
-        Effect::SplitUtf8 => split(&bytes),
+        Effect::SplitUtf8 => split(&bytes, Duration::from_millis(1)),
         _ => return bytes.boxed(),
     };
     SizedStream::new(length, send(pieces)).boxed()
@@ -99,7 +99,7 @@ fn faulty(mut pieces: Vec<Piece>, fault: &Fault) -> Vec<Piece> {
         }
         Effect::SplitUtf8 => {
             let all: Vec<u8> = pieces.iter().filter_map(|piece| piece.bytes.as_deref()).flatten().copied().collect();
-            pieces = split(&all.into());
+            pieces = split(&all.into(), Duration::ZERO);
         }
         _ => {}
     }
@@ -134,14 +134,14 @@ fn slowly(bytes: &Bytes, wait: Duration) -> Vec<Piece> {
         .collect()
 }
 
-/// Pieces that end inside a character wherever there is one of several bytes; pieces of 16 bytes elsewhere.
-fn split(bytes: &Bytes) -> Vec<Piece> {
+/// Pieces that end inside a character wherever there is one of several bytes; pieces of 64 bytes elsewhere.
+fn split(bytes: &Bytes, wait: Duration) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut start = 0;
     for at in 1..bytes.len() {
         let inside = bytes.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
         if (inside && at - start >= 4) || at - start >= 64 {
-            pieces.push(Piece { wait: Duration::from_millis(1), bytes: Some(bytes.slice(start..at)) });
+            pieces.push(Piece { wait, bytes: Some(bytes.slice(start..at)) });
             start = at;
         }
     }
@@ -152,10 +152,37 @@ fn split(bytes: &Bytes) -> Vec<Piece> {
 fn send(pieces: Vec<Piece>) -> impl Stream<Item = io::Result<Bytes>> {
     Box::pin(stream::unfold(pieces.into_iter(), |mut pieces| async move {
         let piece = pieces.next()?;
-        if !piece.wait.is_zero() {
+        if piece.wait.is_zero() {
+            // What came before goes out on its own: a break would take it along.
+            tokio::task::yield_now().await;
+        } else {
             tokio::time::sleep(piece.wait).await;
         }
         let item = piece.bytes.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted));
         Some((item, pieces))
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pace_takes_the_time_of_its_tokens_ten_percent_more_or_less() {
+        let pace = Pace { tokens_per_second: NonZeroU32::new(100), seed: 3 };
+        for place in 0..100 {
+            let wait = pace.wait(5, place).as_millis();
+            assert!((45..=55).contains(&wait), "{wait}");
+        }
+        let free = Pace { tokens_per_second: None, seed: 3 };
+        assert_eq!(free.wait(5, 1), Duration::ZERO);
+    }
+
+    #[test]
+    fn split_pieces_end_inside_characters_and_join_to_the_whole() {
+        let bytes = Bytes::from_static("애견호텔 and Latin 겨울".as_bytes());
+        let pieces: Vec<Bytes> = split(&bytes, Duration::ZERO).into_iter().filter_map(|piece| piece.bytes).collect();
+        assert!(pieces.iter().any(|piece| std::str::from_utf8(piece).is_err()));
+        assert_eq!(pieces.concat(), bytes);
+    }
 }

@@ -8,11 +8,11 @@ pub(crate) struct Problem {
     /// The provider's error type, when it is not the one that goes with the status.
     pub(crate) kind: Option<&'static str>,
     /// The field that is to blame, dotted.
-    pub(crate) param: Option<String>,
+    pub(crate) param: Option<Box<str>>,
     /// OpenAI's `code`, Anthropic's `details.error_code`, Gemini's `reason` or quota id.
     pub(crate) code: Option<&'static str>,
     /// Seconds that Gemini's RetryInfo names.
-    pub(crate) retry_info: Option<String>,
+    pub(crate) retry_info: Option<Box<str>>,
     /// Headers that go with it.
     pub(crate) headers: Vec<(&'static str, String)>,
 }
@@ -25,7 +25,7 @@ impl Problem {
 
     /// A 400 that names the field.
     pub(crate) fn field(param: &str, message: impl Into<String>) -> Self {
-        Self { param: Some(param.to_owned()), ..Self::new(400, message) }
+        Self { param: Some(param.into()), ..Self::new(400, message) }
     }
 
     pub(crate) fn code(mut self, code: &'static str) -> Self {

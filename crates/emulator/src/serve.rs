@@ -118,10 +118,7 @@ impl<'a> Call<'a> {
     }
 
     fn write(&self, wire: Wire, ask: &Ask<'_>, draft: &Draft, fault: Option<&Fault>) -> HttpResponse {
-        let meta = Meta {
-            id: seed::letters(seed::mix(self.state.options.seed ^ self.number), 24),
-            created: OffsetDateTime::now_utc().unix_timestamp(),
-        };
+        let meta = Meta { id: self.answer_id(), created: OffsetDateTime::now_utc().unix_timestamp() };
         let effect = fault.map(|fault| fault.effect);
         match effect {
             Some(Effect::Malformed) => {
@@ -164,9 +161,17 @@ impl<'a> Call<'a> {
         response
     }
 
-    /// The id that the provider's header carries.
+    /// The id that the provider's header carries, or Gemini's body.
     fn request_id(&self) -> String {
-        format!("req_{}", seed::letters(seed::mix(!self.number), 24))
+        match self.provider {
+            Provider::Gemini => self.answer_id(),
+            _ => format!("req_{}", seed::letters(seed::mix(!self.number), 24)),
+        }
+    }
+
+    /// The letters in the ids of the answer and its parts.
+    fn answer_id(&self) -> String {
+        seed::letters(seed::mix(self.state.options.seed ^ self.number), 24)
     }
 
     /// An error in the provider's own shape.
@@ -200,13 +205,14 @@ impl<'a> Call<'a> {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(HeaderName::from_static("x-chavion-emulated"), HeaderValue::from_static("1"));
+        // Gemini names its answers in the body alone.
         let (id, limits): (_, &[(&'static str, &'static str)]) = match self.provider {
-            Provider::Anthropic => ("request-id", &ANTHROPIC_LIMITS),
-            Provider::OpenAi => ("x-request-id", &OPENAI_LIMITS),
-            Provider::Gemini => ("x-request-id", &[]),
+            Provider::Anthropic => (Some("request-id"), &ANTHROPIC_LIMITS),
+            Provider::OpenAi => (Some("x-request-id"), &OPENAI_LIMITS),
+            Provider::Gemini => (None, &[]),
         };
-        if let Ok(value) = HeaderValue::from_str(&self.request_id()) {
-            headers.insert(HeaderName::from_static(id), value);
+        if let (Some(name), Ok(value)) = (id, HeaderValue::from_str(&self.request_id())) {
+            headers.insert(HeaderName::from_static(name), value);
         }
         for (name, value) in limits {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));

@@ -133,7 +133,7 @@ impl Fault {
             _ => return None,
         };
         problem.headers.extend(self.retry_headers());
-        problem.retry_info = self.retry_info.clone().or(problem.retry_info);
+        problem.retry_info = self.retry_info.as_deref().map(Into::into).or(problem.retry_info);
         Some(problem)
     }
 

@@ -3,12 +3,14 @@
 //!
 //! A fault is written `name; parameter=value; …`, several are separated by `|`:
 //! in the header `x-emulate: 429; retry-after=1; times=2`, in a marker in the prompt
-//! `[[emulate: 529; times=1; key=a]] `, or as `fault` of a rule (`POST /emulator/faults`).
+//! `[[emulate: 529; times=1; key=a]]`, or as `fault` of a rule (`POST /emulator/faults`).
 //!
 //! | name | plays |
 //! | --- | --- |
 //! | `400`…`599` | that status in the provider's own shape |
-//! | `insufficient-quota`, `spend-limit`, `bad-key` | 429, 429 (402 for Gemini's 429 quota), 401/400 that no retry can cure |
+//! | `insufficient-quota` | Anthropic 402, OpenAI and Gemini a 429 that no retry cures |
+//! | `spend-limit` | a 429 of the owner's own limit, which no retry cures |
+//! | `bad-key` | 401; Gemini 400, as it really does |
 //! | `slow` (`ms`) | waits before the headers, then answers |
 //! | `slow-body` (`ms`) | waits that long between the pieces of the body |
 //! | `cut-stream` (`after`) | closes after N events of a stream, or in the middle of a plain body |

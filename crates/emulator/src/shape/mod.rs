@@ -14,6 +14,8 @@ mod merge;
 mod number;
 mod pattern;
 mod string;
+#[cfg(test)]
+mod tests;
 
 use serde_json::{Map, Value, json};
 

@@ -76,7 +76,9 @@ fn fill(template: &str, topic: &str, question: &Question<'_>, draw: &mut Draw) -
         rest = after;
         let (name, particle) = slot.split_once(':').unwrap_or((slot, ""));
         let word = match name {
-            "n" => draw.pick(&question.nouns).map_or(topic, String::as_str),
+            // Mostly the head noun; now and then what it belongs to, so that points differ.
+            "n" if draw.below(3) > 0 => question.head().unwrap_or(topic),
+            "n" if question.korean => question.nouns.first().map_or(topic, String::as_str),
             _ => topic,
         };
         if question.korean {

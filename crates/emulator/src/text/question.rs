@@ -9,12 +9,14 @@ use super::korean::{is_hangul, nouns};
 const LABELS: [&str; 10] =
     ["order:", "question:", "task:", "request:", "주문:", "질문:", "요청:", "지시:", "과제:", "명령:"];
 const IDLE: &[&str] = &[
-    "about", "after", "again", "also", "and", "any", "are", "before", "both", "but", "can", "compare", "could", "does",
-    "each", "every", "find", "for", "from", "give", "have", "how", "into", "its", "just", "like", "make", "many",
-    "more", "most", "much", "need", "new", "not", "now", "one", "only", "our", "out", "over", "please", "report",
-    "should", "some", "tell", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this",
-    "those", "through", "tomorrow", "until", "use", "very", "want", "was", "way", "ways", "what", "when", "where",
-    "which", "who", "why", "will", "with", "would", "write", "you", "your",
+    "about", "add", "after", "again", "against", "also", "and", "any", "are", "before", "best", "better", "boost",
+    "both", "build", "but", "can", "cheap", "compare", "could", "create", "does", "each", "every", "find", "for",
+    "from", "get", "give", "good", "grow", "have", "help", "how", "improve", "increase", "into", "its", "just", "keep",
+    "let", "like", "lower", "mail", "make", "many", "more", "most", "much", "need", "new", "next", "not", "now", "one",
+    "only", "our", "out", "over", "per", "plan", "please", "raise", "reduce", "report", "send", "set", "should",
+    "show", "some", "tell", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those",
+    "through", "tomorrow", "until", "use", "very", "want", "was", "way", "ways", "what", "when", "where", "which",
+    "who", "why", "will", "win", "with", "would", "write", "you", "your",
 ];
 
 /// What was asked, and the words that matter in it.
@@ -47,8 +49,16 @@ impl<'a> Question<'a> {
     pub(crate) fn topic(&self) -> String {
         match self.nouns.as_slice() {
             [] => shorten(&self.quote, 30),
-            nouns => nouns.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(" "),
+            nouns => {
+                let most = if self.korean { 3 } else { 4 };
+                nouns.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(" ")
+            }
         }
+    }
+
+    /// The noun that the others belong to: the last one, in both languages.
+    pub(crate) fn head(&self) -> Option<&str> {
+        self.nouns.last().map(String::as_str)
     }
 }
 
@@ -140,7 +150,7 @@ mod tests {
         assert_eq!(question.nouns, ["애견호텔", "겨울", "예약"]);
         let question = Question::find("Order:\nHow can our pet hotel win more winter bookings? Be short.\n## Head\nx");
         assert_eq!(question.quote, "How can our pet hotel win more winter bookings?");
-        assert_eq!(question.nouns, ["pet", "hotel", "win", "winter"]);
+        assert_eq!(question.nouns, ["pet", "hotel", "winter", "bookings"]);
         assert!(!question.korean);
     }
 

@@ -87,7 +87,7 @@ fn check_model(model: &Text<'_>) -> Result<(), Problem> {
     match model.0.as_ref() {
         "" => Err(missing("model")),
         "missing-model" => Err(Problem {
-            param: Some("model".to_owned()),
+            param: Some("model".into()),
             ..Problem::new(404, "The model `missing-model` does not exist.").code("model_not_found")
         }),
         _ => Ok(()),

@@ -1,0 +1,8 @@
+//! The emulator over real sockets: shapes, faults, streams, life.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests stop at the first surprise")]
+
+mod client;
+mod faults;
+mod life;
+mod shapes;
+mod streams;
