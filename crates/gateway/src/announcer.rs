@@ -4,6 +4,7 @@
 use crate::metrics::Metrics;
 use bus::{Bus, EVENTS, Entry, Lane, Topic};
 use domain::task::{Priority, State};
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -17,6 +18,10 @@ pub(crate) const SETTLED: Topic = Topic::new("tasks.settled", "orchestrator");
 const QUEUE: usize = 8192;
 /// The most announcements in one pipeline.
 const SLICE: usize = 512;
+
+/// When the last pipeline went out less than this ago, others are about to come: the next one waits as long, so
+/// that it carries them all. One order at a time is never kept waiting.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// Something to be told.
 #[derive(Debug)]
@@ -74,6 +79,7 @@ impl Courier {
     /// Hands words on until `last` is cancelled, and then whatever is still there.
     pub(crate) async fn run(mut self, last: CancellationToken) {
         let mut words = Vec::with_capacity(SLICE);
+        let mut sent = None::<Instant>;
         loop {
             tokio::select! {
                 biased;
@@ -81,7 +87,14 @@ impl Courier {
                     if count == 0 {
                         return;
                     }
+                    if sent.is_some_and(|sent| sent.elapsed() < GATHER) && words.len() < SLICE {
+                        tokio::time::sleep(GATHER).await;
+                        while words.len() < SLICE && let Ok(word) = self.queue.try_recv() {
+                            words.push(word);
+                        }
+                    }
                     self.hand_on(&mut words).await;
+                    sent = Some(Instant::now());
                 }
                 // What was put in before is received first; what comes after is refused.
                 () = last.cancelled(), if !self.queue.is_closed() => self.queue.close(),

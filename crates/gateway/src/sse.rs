@@ -7,11 +7,14 @@ use crate::{
 };
 use actix_web::{
     HttpRequest, HttpResponse,
+    http::Method,
     web::{Bytes, Data},
 };
 use futures_util::stream;
 use serde_json::json;
 use std::convert::Infallible;
+
+const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
 
 /// Streams what happens, from now on or from the event after `Last-Event-ID`.
 ///
@@ -35,6 +38,9 @@ use std::convert::Infallible;
     ))]
 pub(crate) async fn events(request: HttpRequest, gateway: Data<Gateway>) -> Result<HttpResponse, Problem> {
     let asked = Asked::of(&request)?;
+    if request.method() == Method::HEAD {
+        return Ok(HttpResponse::Ok().content_type(EVENT_STREAM).finish());
+    }
     let feed = Feed::open(gateway, asked, "sse").await?;
     let stream = stream::unfold(Some(feed), |feed| async {
         let mut feed = feed?;
@@ -46,10 +52,7 @@ pub(crate) async fn events(request: HttpRequest, gateway: Data<Gateway>) -> Resu
         Some((Ok::<_, Infallible>(Bytes::from(text(&told))), (!ends).then_some(feed)))
     });
     // Buffering proxies are told not to: a message is of use at once or never.
-    Ok(HttpResponse::Ok()
-        .content_type("text/event-stream; charset=utf-8")
-        .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(stream))
+    Ok(HttpResponse::Ok().content_type(EVENT_STREAM).insert_header(("X-Accel-Buffering", "no")).streaming(stream))
 }
 
 fn text(told: &Told) -> String {

@@ -251,7 +251,7 @@ async fn big_task(server: &Server) -> Uuid {
 /// A connection with a small window.
 async fn narrow(server: &Server) -> TcpStream {
     let tcp = TcpSocket::new_v4().unwrap();
-    tcp.set_recv_buffer_size(4096).unwrap();
+    tcp.set_recv_buffer_size(65_536).unwrap();
     tcp.connect(server.addr).await.unwrap()
 }
 

@@ -185,6 +185,12 @@ async fn open_pages_need_no_key_and_carry_their_headers() {
     let head = server.client.head(server.url("/health")).send().await.unwrap();
     assert_eq!((head.status(), head.bytes().await.unwrap().len()), (StatusCode::OK, 0));
 
+    let stream = server.request(Method::HEAD, "/api/events").send().await.unwrap();
+    assert_eq!(
+        (stream.status(), &stream.headers()["content-type"]),
+        (StatusCode::OK, &"text/event-stream; charset=utf-8".parse().unwrap())
+    );
+
     let page = get("/help", "text/markdown").await.unwrap().text().await.unwrap();
     assert!(page.starts_with("# Chavion") && page.contains("한국어 요약"));
     for (method, path) in gateway::served() {

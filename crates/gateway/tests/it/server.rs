@@ -14,7 +14,7 @@ use tokio::{sync::oneshot, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub const PLAYBOOK: &str = r#"
+pub(crate) const PLAYBOOK: &str = r#"
 name = "report"
 description = "보고서를 씁니다."
 
@@ -26,33 +26,33 @@ prompt = "{{ order.text }}"
 
 /// Where a test's servers are.
 #[derive(Debug, Clone)]
-pub struct Servers {
-    pub database: String,
-    pub redis: String,
-    pub prefix: String,
+pub(crate) struct Servers {
+    pub(crate) database: String,
+    pub(crate) redis: String,
+    pub(crate) prefix: String,
 }
 
 impl Servers {
-    pub async fn create() -> Self {
+    pub(crate) async fn create() -> Self {
         let (database, redis) = (Database::create().await, Redis::create());
         let servers = Self { database: database.url, redis: redis.url, prefix: redis.prefix };
         servers.store().migrate().await.expect("the schema is made");
         servers
     }
 
-    pub fn store(&self) -> Store {
+    pub(crate) fn store(&self) -> Store {
         let url = SecretString::from(self.database.clone());
         let options = store::Options { url, max_connections: 4, application_name: "gateway-test".to_owned() };
         Store::connect(&options, &Registry::new()).expect("a store")
     }
 
-    pub fn bus(&self) -> Bus {
+    pub(crate) fn bus(&self) -> Bus {
         let url = SecretString::from(self.redis.clone());
         let options = bus::Options { url, prefix: self.prefix.clone(), replica: "test".to_owned() };
         Bus::connect(&options, &Registry::new()).expect("a bus")
     }
 
-    pub fn config(&self, more: &[(&str, &str)]) -> Config {
+    pub(crate) fn config(&self, more: &[(&str, &str)]) -> Config {
         let mut vars: BTreeMap<String, String> = BTreeMap::from([
             ("DATABASE_URL".to_owned(), self.database.clone()),
             ("REDIS_URL".to_owned(), self.redis.clone()),
@@ -65,25 +65,25 @@ impl Servers {
 }
 
 /// A gateway that serves.
-pub struct Server {
-    pub servers: Servers,
-    pub addr: SocketAddr,
-    pub master: String,
-    pub client: Client,
-    pub store: Store,
-    pub registry: Registry,
-    pub first_key: Option<oneshot::Receiver<SecretString>>,
+pub(crate) struct Server {
+    pub(crate) servers: Servers,
+    pub(crate) addr: SocketAddr,
+    pub(crate) master: String,
+    pub(crate) client: Client,
+    pub(crate) store: Store,
+    pub(crate) registry: Registry,
+    pub(crate) first_key: Option<oneshot::Receiver<SecretString>>,
     stop: CancellationToken,
     running: JoinSet<anyhow::Result<()>>,
 }
 
 impl Server {
     /// Starts a gateway on its own schema and prefix, with a playbook called `report`.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(&[]).await
     }
 
-    pub async fn start_with(more: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start_with(more: &[(&str, &str)]) -> Self {
         let servers = Servers::create().await;
         let mut server = Self::on(servers, more).await;
         let key = server.first_key.take().unwrap().await.expect("the first key is handed over");
@@ -93,7 +93,7 @@ impl Server {
     }
 
     /// Starts a gateway on given servers, without waiting for its first key.
-    pub async fn on(servers: Servers, more: &[(&str, &str)]) -> Self {
+    pub(crate) async fn on(servers: Servers, more: &[(&str, &str)]) -> Self {
         let stop = CancellationToken::new();
         let life = Life::embedded("gateway", stop.clone());
         let registry = life.registry.clone();
@@ -110,54 +110,54 @@ impl Server {
     }
 
     /// Stops the gateway and checks that it ended well.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.stop.cancel();
         self.running.join_next().await.unwrap().unwrap().expect("the gateway ends well");
     }
 
     /// Asks the gateway to stop, without waiting for it.
-    pub fn ask_to_stop(&self) {
+    pub(crate) fn ask_to_stop(&self) {
         self.stop.cancel();
     }
 
     /// Returns how the gateway ended by itself.
-    pub async fn ended(&mut self) -> anyhow::Result<()> {
+    pub(crate) async fn ended(&mut self) -> anyhow::Result<()> {
         self.running.join_next().await.unwrap().unwrap()
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.addr)
     }
 
     /// A request with the master's key.
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, self.url(path)).bearer_auth(&self.master)
     }
 
-    pub async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let response = self.request(Method::GET, path).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK, "GET {path}");
         response.json().await.unwrap()
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
         self.post_as(&self.master, path, body).await
     }
 
-    pub async fn post_as(&self, key: &str, path: &str, body: &Value) -> (StatusCode, Value) {
+    pub(crate) async fn post_as(&self, key: &str, path: &str, body: &Value) -> (StatusCode, Value) {
         let response = self.client.post(self.url(path)).bearer_auth(key).json(body).send().await.unwrap();
         told(response).await
     }
 
     /// Gives an order and returns its id.
-    pub async fn order(&self, title: &str, playbook: Option<&str>) -> Uuid {
+    pub(crate) async fn order(&self, title: &str, playbook: Option<&str>) -> Uuid {
         let (status, body) = self.post("/api/tasks", &json!({"title": title, "playbook": playbook})).await;
         assert_eq!(status, StatusCode::CREATED, "{body}");
         body["id"].as_str().unwrap().parse().unwrap()
     }
 
     /// Makes a key.
-    pub async fn key(&self, role: &str, agent: Option<&str>) -> (Uuid, String) {
+    pub(crate) async fn key(&self, role: &str, agent: Option<&str>) -> (Uuid, String) {
         let (status, body) =
             self.post("/api/keys", &json!({"name": format!("시험 {role}"), "role": role, "agent_name": agent})).await;
         assert_eq!(status, StatusCode::CREATED, "{body}");
@@ -165,7 +165,7 @@ impl Server {
     }
 
     /// Reads one of the gateway's numbers.
-    pub fn number(&self, name: &str, label: &str) -> f64 {
+    pub(crate) fn number(&self, name: &str, label: &str) -> f64 {
         let families = self.registry.gather();
         let family = families.iter().find(|family| family.name() == name);
         let metrics = family.map(prometheus::proto::MetricFamily::get_metric).unwrap_or_default();
@@ -180,7 +180,7 @@ impl Server {
     }
 }
 
-pub fn playbook(name: &str, source: &str) -> NewPlaybook {
+pub(crate) fn playbook(name: &str, source: &str) -> NewPlaybook {
     NewPlaybook {
         hash: format!("hash of {name}"),
         name: name.to_owned(),
@@ -190,14 +190,14 @@ pub fn playbook(name: &str, source: &str) -> NewPlaybook {
     }
 }
 
-pub fn client() -> Client {
+pub(crate) fn client() -> Client {
     static CRYPTO: Once = Once::new();
     CRYPTO.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
     Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap()
 }
 
 /// Reads a JSON answer and checks what every answer must have.
-pub async fn told(response: Response) -> (StatusCode, Value) {
+pub(crate) async fn told(response: Response) -> (StatusCode, Value) {
     let status = response.status();
     let request_id = response.headers().get("x-request-id").expect("a request id").to_str().unwrap().to_owned();
     let kind = response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
@@ -215,7 +215,7 @@ pub async fn told(response: Response) -> (StatusCode, Value) {
 }
 
 /// Names the fields that a problem complains about.
-pub fn fields(problem: &Value) -> Vec<&str> {
+pub(crate) fn fields(problem: &Value) -> Vec<&str> {
     let errors = problem["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
     errors.iter().map(|wrong| wrong["field"].as_str().unwrap()).collect()
 }
