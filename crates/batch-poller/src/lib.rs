@@ -61,7 +61,7 @@ impl Service {
         let stop = self.life.stop.clone();
         self.life.tasks.spawn("redis", self.redis.follow(self.bus.up(), stop.clone()));
         tokio::select! {
-            checked = check(&self.store) => checked?,
+            checked = self.store.until_current() => checked?,
             () = stop.cancelled() => return Ok(()),
         }
         self.postgres.up();
@@ -70,22 +70,5 @@ impl Service {
         let consumer = self.bus.consumer(BATCH, options);
         consumer.run(stop, move |slice| refuser.clone().refuse(slice)).await;
         Ok(())
-    }
-}
-
-/// Waits until Postgres answers, and compares its schema with this program's.
-async fn check(store: &Store) -> anyhow::Result<()> {
-    let mut waiting = false;
-    loop {
-        match store.check_version().await {
-            Err(error) if error.is_transient() => {
-                if !waiting {
-                    tracing::warn!(%error, "Postgres does not answer; it is asked again until it does");
-                    waiting = true;
-                }
-                tokio::time::sleep(AGAIN).await;
-            }
-            checked => return Ok(checked?),
-        }
     }
 }

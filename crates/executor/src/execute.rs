@@ -38,7 +38,7 @@ pub(crate) async fn handle(parts: Arc<Parts>, slice: Vec<Delivery>) {
         parts.clone().life.tasks.spawn("command", async move {
             let span = tracing::info_span!("command", task = %task.id, attempt = task.attempt);
             trace::scope(span, task.traceparent.as_deref(), execute(&parts, &task, &kill)).await;
-            parts.leases.release(task.id);
+            parts.leases.release(task.id, task.attempt);
             delivery.ack();
         });
     }

@@ -4,7 +4,6 @@
 mod config;
 mod execute;
 mod folder;
-mod leases;
 mod limits;
 mod metrics;
 mod outcome;
@@ -17,10 +16,9 @@ use anyhow::bail;
 use boot::{Life, Part};
 use bus::{Bus, ConsumerOptions};
 use folder::Folders;
-use leases::Leases;
 use sandbox::{Error, Sandbox, Spec};
 use std::{sync::Arc, time::Duration};
-use store::Store;
+use store::{Leases, Store};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -89,7 +87,7 @@ impl Service {
         let stop = parts.life.stop.clone();
         parts.life.tasks.spawn("redis", redis.follow(parts.bus.up(), stop.clone()));
         tokio::select! {
-            prepared = async { try_sandbox(&parts, &sandbox).await?; check(&parts.store).await } => prepared?,
+            prepared = async { try_sandbox(&parts, &sandbox).await?; anyhow::Ok(parts.store.until_current().await?) } => prepared?,
             () = stop.cancelled() => return Ok(()),
         }
         postgres.up();
@@ -129,23 +127,6 @@ async fn try_sandbox(parts: &Parts, ready: &Part) -> anyhow::Result<()> {
             Ok(())
         }
         Err(error) => Err(error.into()),
-    }
-}
-
-/// Waits until Postgres answers, and compares its schema with this program's.
-async fn check(store: &Store) -> anyhow::Result<()> {
-    let mut waiting = false;
-    loop {
-        match store.check_version().await {
-            Err(error) if error.is_transient() => {
-                if !waiting {
-                    tracing::warn!(%error, "Postgres does not answer; it is asked again until it does");
-                    waiting = true;
-                }
-                tokio::time::sleep(AGAIN).await;
-            }
-            checked => return Ok(checked?),
-        }
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 /// How many slices one process may have open at once.
-const LANES: usize = 3;
+const LANES: u128 = 3;
 /// How many orders share one transaction at most.
 const SLICE: usize = 128;
 
@@ -51,7 +51,7 @@ impl Advancer {
     /// Hands a job to its root's lane; waits while the lane is full.
     pub(crate) async fn submit(&self, job: Job) {
         // The low bits of a version 7 id are random.
-        let lane = usize::try_from(job.root.as_u128() % LANES as u128).unwrap_or(0);
+        let lane = usize::try_from(job.root.as_u128() % LANES).unwrap_or(0);
         if let Some(sender) = self.lanes.get(lane)
             && let Err(refused) = sender.send(job).await
         {
@@ -73,7 +73,7 @@ async fn slice(parts: &Parts, jobs: Vec<Job>) {
         Ok(()) => jobs.into_iter().for_each(|job| job.delivery.ack()),
         Err(error) if jobs.len() == 1 => {
             tracing::error!(%error, "an order could not be carried forward");
-            jobs.into_iter().for_each(|job| job.delivery.fail(&error.to_string()));
+            jobs.into_iter().for_each(|job| job.delivery.fail(error.to_string()));
         }
         Err(_) => {
             for job in jobs {
@@ -81,7 +81,7 @@ async fn slice(parts: &Parts, jobs: Vec<Job>) {
                     Ok(()) => job.delivery.ack(),
                     Err(error) => {
                         tracing::error!(%error, root = %job.root, "an order could not be carried forward");
-                        job.delivery.fail(&error.to_string());
+                        job.delivery.fail(error.to_string());
                     }
                 }
             }

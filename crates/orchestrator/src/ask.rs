@@ -48,7 +48,7 @@ pub(crate) async fn handle(parts: Arc<Parts>, advancer: Advancer, tasks: Tasks, 
                 Some(outcome) => advancer.submit(Job { root: task.root_id, outcome: Some(outcome), delivery }).await,
                 None => delivery.ack(),
             }
-            parts.leases.release(task.id);
+            parts.leases.release(task.id, task.attempt);
         });
     }
 }

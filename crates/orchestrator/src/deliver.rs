@@ -71,7 +71,7 @@ pub(crate) async fn handle(parts: Arc<Parts>, advancer: Advancer, tasks: Tasks, 
                 }
                 None => delivery.ack(),
             }
-            parts.leases.release(task.id);
+            parts.leases.release(task.id, task.attempt);
         });
     }
 }

@@ -6,7 +6,6 @@ mod ask;
 mod config;
 mod deliver;
 mod facts;
-mod lease;
 mod metrics;
 mod next;
 mod playbooks;
@@ -18,12 +17,11 @@ mod webhook;
 pub use config::Config;
 
 use advance::Advancer;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use boot::{Life, Part};
 use bus::{Bus, ConsumerOptions};
 use std::{sync::Arc, time::Duration};
-use store::Store;
-use tokio_util::sync::CancellationToken;
+use store::{Leases, Store};
 
 /// How long to wait before Postgres is asked again that failed for a passing reason.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -37,7 +35,7 @@ struct Parts {
     /// Posts reports; separate from the providers' client, which follows their rules.
     courier: reqwest::Client,
     playbooks: playbooks::Playbooks,
-    leases: lease::Leases,
+    leases: Leases,
     metrics: metrics::Metrics,
 }
 
@@ -73,7 +71,7 @@ impl Service {
         let providers = providers::Providers::new(config.catalogue.clone(), &keys, &life.registry)?;
         let courier = deliver::courier().context("the couriers' HTTP client")?;
         let metrics = metrics::Metrics::new(&life.registry)?;
-        let (playbooks, leases) = (playbooks::Playbooks::default(), lease::Leases::default());
+        let (playbooks, leases) = (playbooks::Playbooks::default(), Leases::default());
         let parts = Arc::new(Parts { config, store, bus, providers, courier, playbooks, leases, metrics });
         Ok(Self { parts, life: life.clone(), postgres, redis })
     }
@@ -93,11 +91,11 @@ impl Service {
         postgres.up();
         life.tasks.spawn("sweep", sweep::run(Arc::clone(&parts), stop.clone()));
         life.tasks.spawn("facts", facts::run(Arc::clone(&parts), stop));
-        let done = CancellationToken::new();
-        life.tasks.spawn("lease", lease::run(Arc::clone(&parts), done.clone()));
-        consume(&parts, &life).await;
-        done.cancel();
-        Ok(())
+        // What is finished during a drain still needs its lease: the keeper ends after the last task.
+        tokio::select! {
+            () = consume(&parts, &life) => Ok(()),
+            () = parts.leases.keep(&parts.store, &parts.config.common.replica, parts.config.lease) => bail!("the leases are not kept"),
+        }
     }
 }
 

@@ -50,7 +50,7 @@ create table tasks (
         check (kind in ('plan', 'ask', 'command', 'open', 'approval', 'deliver')),
     state text not null
         check (state in ('pending', 'queued', 'in_progress', 'held', 'completed', 'failed', 'cancelled')),
-    -- true for what the sweep must find by itself: a root or a delivery that has not ended.
+    -- true for a root that has not ended: through these few the sweep finds everything that is alive.
     live boolean not null default false,
     emulated boolean not null default false,
     priority smallint not null default 1,

@@ -1,14 +1,13 @@
--- Inserts the children of locked roots; a place that is taken stays as it is, a root that ended gets deliveries only.
+-- Inserts the children of locked roots; a place that is taken stays as it is, a root that ended gets none.
 -- $1 roots  $2 ids  $3 steps  $4 items  $5 kinds  $6 states  $7 titles  $8 agents  $9 paces  $10 works  $11 causes
 -- $12 reasons  $13 priorities  $14 traceparents
 insert into tasks (
-    id, root_id, parent_id, step, item, kind, state, live, title, agent, pace, work, cause, reason, priority,
+    id, root_id, parent_id, step, item, kind, state, title, agent, pace, work, cause, reason, priority,
     traceparent, deadline, announced_at, queued_at, ended_at, settled_at
 )
 select
-    g.id, r.id, r.id, g.step, g.item, g.kind, g.state, g.kind = 'deliver' and g.state in ('pending', 'queued'),
-    g.title, g.agent, g.pace, g.work::json, g.cause, g.reason, g.priority, g.traceparent, r.deadline,
-    now(), case g.state when 'queued' then now() end,
+    g.id, r.id, r.id, g.step, g.item, g.kind, g.state, g.title, g.agent, g.pace, g.work::json, g.cause, g.reason,
+    g.priority, g.traceparent, r.deadline, now(), case g.state when 'queued' then now() end,
     case when g.state in ('cancelled', 'failed') then now() end,
     case when g.state in ('cancelled', 'failed') then now() end
 from unnest(
@@ -16,5 +15,5 @@ from unnest(
     $10::text[], $11::text[], $12::text[], $13::smallint[], $14::text[]
 ) as g(root, id, step, item, kind, state, title, agent, pace, work, cause, reason, priority, traceparent)
 join tasks r on r.id = g.root and r.root_id = r.id
-where r.state in ('pending', 'in_progress') or g.kind = 'deliver'
+where r.state in ('pending', 'in_progress')
 on conflict do nothing

@@ -99,7 +99,7 @@ async fn no_plan_reads_a_whole_table_however_small_it_was_when_planned() {
         .collect();
     assert!(settings.len() > 5, "{settings:?}");
     let fixture = Fixture::new().await;
-    for orders in [0, 5, 200] {
+    for orders in [0, 5, 40] {
         for _ in 0..orders {
             let (_, ids) = fixture.asks(3).await;
             let outcomes: Vec<_> = fixture.claim(&ids).await.iter().map(completed).collect();

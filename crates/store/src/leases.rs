@@ -1,53 +1,59 @@
-//! The commands that this replica runs: their leases are renewed together, in one statement, and what is
-//! no longer ours is killed.
+//! The tasks that one replica has in hand: their leases are renewed together, in one statement, and whoever works on
+//! what is no longer ours is told to stop.
 
+use crate::connect::Store;
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use store::Store;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// The commands in hand, by the task's id.
+/// The tasks in hand, by id.
 #[derive(Debug, Default)]
-pub(crate) struct Leases {
-    /// Cancelled when this executor has no time left: every token is its child.
+pub struct Leases {
+    /// Cancelled when this replica has no time left: every token is its child.
     cut: CancellationToken,
     held: Mutex<HashMap<Uuid, (i32, CancellationToken)>>,
 }
 
 impl Leases {
-    /// Takes a command in hand; the token is cancelled when it must be killed.
-    pub(crate) fn hold(&self, id: Uuid, attempt: i32) -> CancellationToken {
+    /// Takes a task in hand; the token is cancelled when its work must stop.
+    #[must_use]
+    pub fn hold(&self, id: Uuid, attempt: i32) -> CancellationToken {
         let token = self.cut.child_token();
         self.lock().insert(id, (attempt, token.clone()));
         token
     }
 
-    /// Tells whether a command is still ours.
-    pub(crate) fn holds(&self, id: Uuid) -> bool {
+    /// Tells whether a task is still ours.
+    #[must_use]
+    pub fn holds(&self, id: Uuid) -> bool {
         self.lock().contains_key(&id)
     }
 
-    /// Kills every command that still runs, and whatever is taken in hand from now on.
-    pub(crate) fn cut(&self) {
+    /// Stops every task that still runs, and whatever is taken in hand from now on.
+    pub fn cut(&self) {
         self.cut.cancel();
     }
 
-    /// Tells whether the commands were cut.
-    pub(crate) fn are_cut(&self) -> bool {
+    /// Tells whether the tasks were cut.
+    #[must_use]
+    pub fn are_cut(&self) -> bool {
         self.cut.is_cancelled()
     }
 
-    /// Lets a command go.
-    pub(crate) fn release(&self, id: Uuid) {
-        self.lock().remove(&id);
+    /// Lets an attempt go; a later attempt at the same task is kept.
+    pub fn release(&self, id: Uuid, attempt: i32) {
+        let mut held = self.lock();
+        if held.get(&id).is_some_and(|(current, _)| *current == attempt) {
+            held.remove(&id);
+        }
     }
 
     /// Renews every third of a lease while anything is in hand, and does not end by itself. Idle, it asks nothing.
-    pub(crate) async fn keep(&self, store: &Store, worker: &str, lease: Duration) {
+    pub async fn keep(&self, store: &Store, worker: &str, lease: Duration) {
         let mut beat = tokio::time::interval(lease / 3);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -55,7 +61,7 @@ impl Leases {
             let held = self.list();
             match store.renew(worker, &held, lease).await {
                 Ok(ours) => self.let_go(&held, &ours),
-                Err(error) => tracing::warn!(%error, commands = held.len(), "leases could not be renewed; tried again"),
+                Err(error) => tracing::warn!(%error, tasks = held.len(), "leases could not be renewed; tried again"),
             }
         }
     }
@@ -96,7 +102,9 @@ mod tests {
         assert_eq!(tokens.map(|token| token.is_cancelled()), [false, true, false, false]);
         assert!(!second.is_cancelled(), "the next attempt is another lease");
         assert_eq!([kept, lost, new, again].map(|id| leases.holds(id)), [true, false, true, true]);
-        leases.release(kept);
+        leases.release(again, 1);
+        assert!(leases.holds(again), "an earlier attempt lets go of itself alone");
+        leases.release(kept, 1);
         leases.cut();
         assert!(!leases.holds(kept) && leases.are_cut() && second.is_cancelled());
         assert!(leases.hold(kept, 2).is_cancelled());
