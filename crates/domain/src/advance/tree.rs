@@ -78,14 +78,10 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// Judges a step by its children.
+/// Judges a step by its children alone; [`joined`] adds what it needs.
 pub(super) fn standing(step: &Step, children: &[Seen<'_>]) -> Standing {
     if children.is_empty() || children.iter().any(|seen| !seen.state.is_terminal()) {
         return Standing::Open;
-    }
-    // A step that never ran because of another one passes that on, whatever it tolerates of its own.
-    if children.iter().any(|seen| seen.cause() == Some(Cause::NeedFailed)) {
-        return Standing::Badly;
     }
     let completed = |seen: &Seen<'_>| seen.state == State::Completed;
     let all = children.iter().all(|seen| completed(seen) || seen.is_skipped());
@@ -98,7 +94,8 @@ pub(super) fn standing(step: &Step, children: &[Seen<'_>]) -> Standing {
 }
 
 /// Joins a step's own standing with those of the steps that it needs: a task may end before it could start
-/// (its master cancels it), but its step has not ended before its needs have.
+/// (its master cancels it), but its step has not ended before its needs have; and a step that never ran
+/// because of another one has not ended well, whatever it tolerates of its own.
 pub(super) fn joined(own: Standing, needs: impl Iterator<Item = Standing>) -> Standing {
     needs.fold(own, |sum, need| match (sum, need) {
         (Standing::Open, _) | (_, Standing::Open) => Standing::Open,

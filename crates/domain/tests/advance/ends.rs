@@ -180,3 +180,18 @@ fn a_report_that_cannot_be_rendered_fails_the_order() {
     assert!(desk.failed().reason.starts_with("`report`: undefined value"), "{:?}", desk.failed());
     assert_eq!(desk.shown(), "x completed");
 }
+
+#[test]
+fn an_order_that_fails_leaves_no_delivery_waiting() {
+    let mut desk = Desk::new(REPORT);
+    desk.deliver_to(&["https://example.com"]);
+    desk.go().done("x", "", Value::Null);
+    // As after a retry whose step, run again, gave less than before.
+    for task in &mut desk.tasks {
+        task.state = if task.step == "x" { State::Failed } else { State::Pending };
+    }
+    desk.go();
+    assert_eq!(desk.shown(), "x failed, deliver[0] cancelled");
+    assert_eq!(desk.failure("deliver[0]").cause, Cause::NeedFailed);
+    assert_eq!(desk.failed().reason, "step `x` (agent `a`) failed: no reason was given");
+}

@@ -123,3 +123,20 @@ fn a_retry_of_what_ended_well_runs_nothing() {
     assert_eq!(desk.retry(), [""; 0]);
     assert_eq!(desk.failed().cause, Cause::BadTemplate);
 }
+
+#[test]
+fn tasks_whose_element_is_gone_are_skipped() {
+    let mut desk = Desk::new(
+        "[[step]]\nid = \"x\"\nfor_each = \"specialists\"\nagent = \"{{ item }}\"\nprompt = \"{{ item }}\"\n",
+    );
+    desk.go().done("x[0]", "A", Value::Null);
+    assert_eq!(desk.shown(), "x[0] completed, x[1] queued, x[2] queued");
+    desk.cancel_all();
+    // Meanwhile the roster has lost a department.
+    desk.roster.departments.pop();
+    assert_eq!(desk.retry(), ["x[1]", "x[2]"]);
+    assert_eq!(desk.shown(), "x[0] completed, x[1] queued, x[2] cancelled");
+    assert_eq!(desk.failure("x[2]").cause, Cause::Skipped);
+    desk.done("x[1]", "B", Value::Null);
+    assert_eq!(desk.report().trim_end(), "## 가\n\nA\n\n## 나\n\nB");
+}
