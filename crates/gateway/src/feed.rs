@@ -117,6 +117,9 @@ impl Feed {
         let quiet = tokio::time::sleep(KEEP_ALIVE);
         tokio::pin!(quiet);
         loop {
+            if self.gateway.stop.is_cancelled() {
+                return Told::Stopping;
+            }
             if let Some(event) = self.missed.pop_front() {
                 return Told::Event(event);
             }
