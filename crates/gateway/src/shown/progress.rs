@@ -16,7 +16,7 @@ pub(crate) struct TreeShown {
     /// The task.
     #[serde(flatten)]
     task: TaskShown,
-    /// The tasks below it, in the order in which they were made.
+    /// The tasks below it, in the order in which they began, then those that have not.
     #[schema(no_recursion)]
     children: Vec<TreeShown>,
 }
@@ -37,7 +37,9 @@ impl TreeShown {
     }
 
     fn nested(task: Task, below: &mut HashMap<Uuid, Vec<Task>>) -> Self {
-        let children = below.remove(&task.id).unwrap_or_default();
+        let mut children = below.remove(&task.id).unwrap_or_default();
+        // As it happened: what began first, then what waits.
+        children.sort_by_key(|child| (child.started_at.is_none(), child.started_at, child.id));
         let children = children.into_iter().map(|child| Self::nested(child, below)).collect();
         Self { task: task.into(), children }
     }
