@@ -3,14 +3,24 @@
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::path::PathBuf;
 
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    the order failed or was cancelled; `up` could not start or broke down
+  2    refused: the arguments, the key, or what was asked for
+  3    no server answered, or it could not; `doctor` found something missing
+  64   bad configuration
+  130  interrupted (Ctrl-C) before the order had ended; the order is kept
+`with-servers` ends with the code of its command.";
+
 /// A command centre for a team of AI agents: one order in, one report out.
 #[derive(Debug, Parser)]
 #[command(name = "chavion", version, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done · 1 the order failed · 2 refused · 3 no server answered · 64 bad configuration")]
+#[command(after_help = EXIT_CODES)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) place: Place,
-    /// Print JSON instead of text.
+    /// Print one JSON document on standard output instead of text, also when something goes wrong.
     #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(subcommand)]
@@ -110,8 +120,8 @@ pub(crate) enum TaskVerb {
         /// What people read in lists.
         title: String,
         /// The whole text.
-        #[arg(long, default_value = "")]
-        description: String,
+        #[arg(long)]
+        description: Option<String>,
         /// How it is done; without one the task is open on the board.
         #[arg(long)]
         playbook: Option<String>,
@@ -119,15 +129,8 @@ pub(crate) enum TaskVerb {
         #[arg(long)]
         priority: Option<String>,
     },
-    /// List tasks, newest first.
-    Ls {
-        /// Only tasks in this state.
-        #[arg(long)]
-        state: Option<String>,
-        /// The most tasks to list, 1 to 200.
-        #[arg(long, default_value_t = 20)]
-        limit: u32,
-    },
+    /// List orders and open tasks, newest first.
+    Ls(TaskFilter),
     /// Show a task and its tree.
     Show {
         /// The task's id.
@@ -142,12 +145,40 @@ pub(crate) enum TaskVerb {
     Cancel {
         /// The task's id.
         id: String,
+        /// A sentence for those who look at it later.
+        #[arg(long)]
+        reason: Option<String>,
     },
-    /// Run a failed order again from its failed step.
+    /// Run a failed or cancelled order again from its failed step.
     Retry {
         /// The task's id.
         id: String,
     },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TaskFilter {
+    /// Only tasks in this state.
+    #[arg(long)]
+    pub(crate) state: Option<String>,
+    /// Only tasks of this kind.
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// Only tasks of this agent.
+    #[arg(long)]
+    pub(crate) agent: Option<String>,
+    /// Only tasks whose title or description holds this text.
+    #[arg(long)]
+    pub(crate) search: Option<String>,
+    /// Also the parts of orders.
+    #[arg(long)]
+    pub(crate) parts: bool,
+    /// The most tasks to list, 1 to 200.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: u32,
+    /// Where the page before this one ended.
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,7 @@ use crate::{
     args::KeyVerb,
     client::{Client, Done, done},
     output,
+    task::encoded,
     tree::word,
 };
 use serde_json::{Value, json};
@@ -19,26 +20,41 @@ pub(crate) async fn run(client: &Client, verb: &KeyVerb, json: bool) -> Done {
             let made = client.post("/api/keys", &body).await?;
             if json {
                 output::json(&made);
+            } else if word(&made, "key").is_empty() {
+                // The first answer was lost on its way, and a key is shown once.
+                output::note(&format!(
+                    "The key {} was made, but it was not received; revoke it and make another.",
+                    word(&made, "id")
+                ));
             } else {
                 output::say(word(&made, "key"));
-                output::note("This key is shown once; it is kept as a hash.");
+                output::note(&format!(
+                    "This key is shown once; it is kept as a hash. Its id is {}.",
+                    word(&made, "id")
+                ));
             }
         }
         KeyVerb::Ls => {
             let page = client.get("/api/keys").await?;
             if json {
                 output::json(&page);
-            } else {
-                for key in page.get("keys").and_then(Value::as_array).into_iter().flatten() {
-                    let state = if key.get("revoked_at").is_some_and(|at| !at.is_null()) { "revoked" } else { "active" };
-                    output::say(&format!("{}  {:7} {:7} {}", word(key, "id"), state, word(key, "role"), word(key, "name")));
-                }
+                return done();
+            }
+            for key in page.get("keys").and_then(Value::as_array).into_iter().flatten() {
+                let state = if word(key, "revoked_at").is_empty() { "active" } else { "revoked" };
+                let agent = word(key, "agent_name");
+                let agent = if agent.is_empty() { String::new() } else { format!("  (agent {agent})") };
+                let name = output::one_line(word(key, "name"));
+                output::say(&format!("{}  {state:7}  {:6}  {name}{agent}", word(key, "id"), word(key, "role")));
             }
         }
         KeyVerb::Revoke { id } => {
-            let id: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
-            let answer = client.delete(&format!("/api/keys/{id}")).await?;
-            if json { output::json(&answer) } else { output::say(&format!("{id} revoked")) }
+            client.delete(&format!("/api/keys/{}", encoded(id))).await?;
+            if json {
+                output::json(&json!({ "id": id, "revoked": true }))
+            } else {
+                output::say(&format!("{id} is revoked"))
+            }
         }
     }
     done()

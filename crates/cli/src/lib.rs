@@ -16,48 +16,63 @@ mod watch;
 
 use args::{Args, Verb};
 use clap::Parser as _;
+use client::{Client, Done, Trouble};
 use std::process::ExitCode;
 
 /// Done.
 pub const DONE: u8 = 0;
-/// The order or the task failed or was cancelled.
+/// The order or the task failed or was cancelled, or `up` could not start or broke down.
 pub const FAILED: u8 = 1;
 /// The arguments, or what they ask for, were refused (clap's own code, and 4xx answers).
 pub const REFUSED: u8 = 2;
 /// No server answered, or it could not (5xx).
 pub const UNREACHABLE: u8 = 3;
+/// A variable or a file that it names is wrong.
+pub const BAD_CONFIG: u8 = boot::EXIT_BAD_CONFIG;
+/// A signal came before the order had ended.
+pub const INTERRUPTED: u8 = 130;
 
-/// Reads the command line and does what it says. Exit codes: 0 done, 1 the order failed, 2 refused, 3 no server,
-/// 64 bad configuration.
+/// Reads the command line, does what it says and returns one of the codes above.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args = Args::parse();
-    boot::block_on(2, run(args))
+    match Args::try_parse() {
+        Ok(args) => boot::block_on(2, run(args)),
+        Err(error) => misread(&error),
+    }
 }
 
 async fn run(args: Args) -> ExitCode {
-    let done = match args.verb {
-        Verb::Up(verb) => return up::run(verb, &args.place).await,
-        Verb::WithServers(verb) => servers::with(&args.place, &verb.command).await,
-        Verb::Doctor => doctor::run(&args.place, args.json).await,
-        Verb::Order(verb) => match client::Client::new(&args.place) {
-            Ok(client) => order::run(&client, &verb, args.json).await,
-            Err(error) => Err(error),
-        },
-        Verb::Task { verb } => match client::Client::new(&args.place) {
-            Ok(client) => task::run(&client, &verb, args.json).await,
-            Err(error) => Err(error),
-        },
-        Verb::Key { verb } => match client::Client::new(&args.place) {
-            Ok(client) => key::run(&client, &verb, args.json).await,
-            Err(error) => Err(error),
-        },
-    };
-    match done {
+    let json = args.json;
+    match perform(args).await {
         Ok(code) => ExitCode::from(code),
         Err(trouble) => {
-            output::trouble(&trouble, args.json);
+            output::trouble(&trouble, json);
             ExitCode::from(trouble.code)
         }
     }
+}
+
+async fn perform(args: Args) -> Done {
+    let Args { place, json, verb } = args;
+    let client = || Client::new(&place);
+    match verb {
+        Verb::Up(verb) => up::run(&verb, &place, json).await,
+        Verb::WithServers(verb) => servers::with(&place, &verb.command).await,
+        Verb::Doctor => doctor::run(&place, json).await,
+        Verb::Order(verb) => order::run(&client()?, &verb, json).await,
+        Verb::Task { verb } => task::run(&client()?, &verb, json).await,
+        Verb::Key { verb } => key::run(&client()?, &verb, json).await,
+    }
+}
+
+/// Answers `--help` and `--version`, and says what was wrong with the rest.
+fn misread(error: &clap::Error) -> ExitCode {
+    let wants_json = std::env::args_os().any(|word| word == "--json");
+    if error.use_stderr() && wants_json {
+        output::trouble(&Trouble::new(REFUSED, error.to_string().trim_end()), true);
+    } else {
+        // A reader that has gone away is no reason for another exit code.
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(REFUSED))
 }

@@ -1,10 +1,11 @@
 //! `chavion order`: creates, watches, prints the report.
 
 use crate::{
-    FAILED, REFUSED,
+    FAILED, INTERRUPTED, REFUSED, UNREACHABLE,
     args::Order,
     client::{Client, Done, Trouble, done},
-    output, tree, watch,
+    output, tree,
+    watch::{self, Show},
 };
 use serde_json::{Value, json};
 use std::io::Read as _;
@@ -12,41 +13,68 @@ use std::io::Read as _;
 /// The longest title that is made of an order's first line, in characters.
 const TITLE: usize = 120;
 
-/// Gives the order and waits for its report.
+/// Gives the order and waits for its report, or for Ctrl-C, which ends the waiting alone.
 pub(crate) async fn run(client: &Client, order: &Order, json: bool) -> Done {
-    let task = client.post("/api/tasks", &body(order)?).await?;
-    let id = tree::word(&task, "id").to_owned();
+    let task = give(client, order).await?;
+    let id = tree::word(&task, "id");
     if order.detach {
-        if json { output::json(&task) } else { output::say(&id) }
+        if json {
+            output::json(&task)
+        } else {
+            output::say(id)
+        }
         return done();
     }
-    follow(client, &id, json).await
+    attend(client, id, json).await
+}
+
+/// Gives the order and returns its task.
+pub(crate) async fn give(client: &Client, order: &Order) -> Result<Value, Trouble> {
+    client.post("/api/tasks", &body(order)?).await
+}
+
+/// Follows a task until it ends or the watching is given up; says how to come back to it.
+pub(crate) async fn attend(client: &Client, id: &str, json: bool) -> Done {
+    let again = format!("watch it again with: chavion task watch {id}");
+    let followed = tokio::select! {
+        followed = follow(client, id, if json { Show::Nothing } else { Show::ChangesAndEmulator }) => followed,
+        Ok(()) = tokio::signal::ctrl_c() => {
+            return Err(Trouble::new(INTERRUPTED, format!("no longer watching. The order goes on; {again}")));
+        }
+    };
+    followed.map_err(|mut trouble| {
+        if trouble.code == UNREACHABLE {
+            trouble.words.push_str(&format!(". The order is kept; {again}"));
+        }
+        trouble
+    })
 }
 
 /// Watches a task until it ends; prints its report and what it took.
-pub(crate) async fn follow(client: &Client, id: &str, json: bool) -> Done {
-    let ended = watch::until_ended(client, id, json).await?;
+pub(crate) async fn follow(client: &Client, id: &str, show: Show) -> Done {
+    let ended = watch::until_ended(client, id, show).await?;
     let results = client.get(&format!("/api/tasks/{id}/results")).await?;
-    let completed = tree::word(&ended, "state") == "completed";
-    if json {
-        output::json(&json!({ "task": ended, "results": results }));
+    let (completed, emulated) = (tree::word(&ended, "state") == "completed", tree::is_emulated(&ended));
+    let again = client.address(&format!("/api/tasks/{id}/results"));
+    if show == Show::Nothing {
+        output::json(&json!({ "emulated": emulated, "again": again, "task": ended, "results": results }));
     } else {
-        if completed {
-            output::say(&format!("\n{}\n", tree::word(&results, "report").trim_end()));
+        if emulated {
+            output::say(output::EMULATED);
         }
-        output::say(&summary(client, &ended, id));
+        if completed {
+            output::quote(&format!("\n{}\n\n", tree::word(&results, "report").trim_end()));
+        }
+        output::say(&format!("---\n{}", tree::draw(&ended)));
+        if !completed {
+            output::say(&format!("\nNo report. Run it again from what failed: chavion task retry {id}"));
+        }
+        if emulated {
+            output::say(&format!("\n{}", output::EMULATED));
+        }
+        output::say(&format!("\nRead it again: chavion task watch {id}\n           or: {again}"));
     }
     if completed { done() } else { Ok(FAILED) }
-}
-
-/// The tree with its figures, and where the report can be read again.
-fn summary(client: &Client, task: &Value, id: &str) -> String {
-    let mut text = format!("---\n{}", tree::draw(task));
-    if task.get("emulated").and_then(Value::as_bool) == Some(true) {
-        text.push_str("\nEMULATED: no provider key is set, so the emulator answered, not a model. · 모델이 아니라 에뮬레이터의 답입니다.\n");
-    }
-    text.push_str(&format!("\nAgain: {}\n", client.address(&format!("/api/tasks/{id}/results"))));
-    text
 }
 
 fn body(order: &Order) -> Result<Value, Trouble> {

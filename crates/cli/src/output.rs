@@ -2,14 +2,28 @@
 //! A reader that has gone away ends nothing: writes to a closed pipe are dropped.
 
 use crate::client::Trouble;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::{IsTerminal as _, Write as _};
+
+/// How wide and high a terminal is that does not say so.
+const USUAL: (u16, u16) = (80, 24);
+
+/// What is said of every answer of the emulator: it is never passed off as a model's.
+pub(crate) const EMULATED: &str = "\
+*** EMULATED: the emulator answers here, not a model. For real answers start Chavion with a provider's key
+*** (ANTHROPIC_API_KEY, OPENAI_API_KEY, GEMINI_API_KEY, …). · 모델이 아니라 에뮬레이터의 답입니다.";
 
 /// Writes an answer for people or programs, as it is.
 pub(crate) fn say(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") });
+    let _ =
+        out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") });
     let _ = out.flush();
+}
+
+/// Writes a text of others: on a terminal without what would steer it.
+pub(crate) fn quote(text: &str) {
+    if std::io::stdout().is_terminal() { say(&harmless(text)) } else { say(text) }
 }
 
 /// Writes JSON for programs.
@@ -29,16 +43,48 @@ pub(crate) fn draw(text: &str) {
     let _ = out.flush();
 }
 
-/// Tells whether progress can be redrawn.
-pub(crate) fn is_live() -> bool {
-    std::io::stderr().is_terminal()
+/// Returns columns and rows of the terminal that progress can be redrawn on; none when it is no terminal.
+pub(crate) fn screen() -> Option<(usize, usize)> {
+    let error = std::io::stderr();
+    if !error.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(&error).map(|size| (size.ws_col, size.ws_row));
+    let (columns, rows) = size.ok().filter(|(columns, rows)| *columns > 0 && *rows > 0).unwrap_or(USUAL);
+    Some((columns.into(), rows.into()))
 }
 
-/// Writes what went wrong.
-pub(crate) fn trouble(trouble: &Trouble, json: bool) {
-    match (&trouble.problem, json) {
-        (Some(problem), true) => self::json(problem),
-        (None, true) => self::json(&serde_json::json!({ "detail": trouble.words, "code": "client" })),
-        (_, false) => note(&format!("chavion: {}", trouble.words)),
+/// Tells whether answers go to a person's terminal.
+pub(crate) fn is_read_by_a_person() -> bool {
+    std::io::stdout().is_terminal()
+}
+
+/// Writes what went wrong: a sentence for people, or problem+json on standard output for programs.
+pub(crate) fn trouble(trouble: &Trouble, as_json: bool) {
+    if as_json {
+        let own = || json!({ "code": trouble.word(), "detail": trouble.words });
+        json(&trouble.problem.clone().unwrap_or_else(own));
+    } else {
+        note(&format!("chavion: {}", harmless(&trouble.words)));
+    }
+}
+
+/// Makes one line of a text of others.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
+fn harmless(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_control() || matches!(letter, '\n' | '\t')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{harmless, one_line};
+
+    #[test]
+    fn texts_of_others_do_not_steer_the_terminal() {
+        assert_eq!(harmless("가\x1b[2J나\n다\t라\r"), "가[2J나\n다\t라");
+        assert_eq!(one_line("겨울\n예약\x1b[A"), "겨울 예약 [A");
     }
 }

@@ -1,59 +1,153 @@
 //! `chavion task`: new, ls, show, watch, cancel, retry.
 
 use crate::{
-    args::TaskVerb,
+    args::{TaskFilter, TaskVerb},
     client::{Client, Done, done},
     order, output, tree,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Does what the verb says.
 pub(crate) async fn run(client: &Client, verb: &TaskVerb, json: bool) -> Done {
     match verb {
         TaskVerb::New { title, description, playbook, priority } => {
-            let mut body = json!({ "title": title, "description": description });
-            if let Some(object) = body.as_object_mut() {
-                object.extend(playbook.iter().map(|name| ("playbook".to_owned(), Value::from(name.as_str()))));
-                object.extend(priority.iter().map(|word| ("priority".to_owned(), Value::from(word.as_str()))));
+            let given = [
+                ("title", Some(title)),
+                ("description", description.as_ref()),
+                ("playbook", playbook.as_ref()),
+                ("priority", priority.as_ref()),
+            ];
+            let task = client.post("/api/tasks", &object(&given)).await?;
+            if json {
+                output::json(&task)
+            } else {
+                output::say(tree::word(&task, "id"))
             }
-            let task = client.post("/api/tasks", &body).await?;
-            if json { output::json(&task) } else { output::say(tree::word(&task, "id")) }
             done()
         }
-        TaskVerb::Ls { state, limit } => {
-            let state = state.as_ref().map(|state| format!("&state={}", encoded(state))).unwrap_or_default();
-            let page = client.get(&format!("/api/tasks?limit={limit}{state}")).await?;
+        TaskVerb::Ls(filter) => {
+            let page = client.get(&format!("/api/tasks?{}", query(filter))).await?;
             if json {
                 output::json(&page);
-            } else {
-                for task in page.get("tasks").and_then(Value::as_array).into_iter().flatten() {
-                    output::say(&format!("{}  {}", tree::word(task, "id"), tree::line(task)));
-                }
+                return done();
+            }
+            for task in page.get("tasks").and_then(Value::as_array).into_iter().flatten() {
+                output::say(&format!("{}  {}", tree::word(task, "id"), tree::line(task)));
+            }
+            let next = tree::word(&page, "next");
+            if !next.is_empty() {
+                output::note(&format!("There are more: the same again with --cursor {next}"));
             }
             done()
         }
         TaskVerb::Show { id } => {
-            let task = client.get(&path(id, "tree")).await?;
-            if json { output::json(&task) } else { output::say(&tree::draw(&task)) }
+            let task = client.get(&path(id, "/tree")).await?;
+            if json {
+                output::json(&task)
+            } else {
+                output::quote(&described(&task))
+            }
             done()
         }
-        TaskVerb::Watch { id } => order::follow(client, &encoded(id), json).await,
-        TaskVerb::Cancel { id } => change(client, id, "cancel", "cancelled", json).await,
-        TaskVerb::Retry { id } => change(client, id, "retry", "runs again from its failed step", json).await,
+        TaskVerb::Watch { id } => order::attend(client, &encoded(id), json).await,
+        TaskVerb::Cancel { id, reason } => {
+            let answer = client.post(&path(id, "/cancel"), &object(&[("reason", reason.as_ref())])).await?;
+            let count = answer.get("cancelled").and_then(Value::as_array).map_or(0, Vec::len);
+            said(&answer, &format!("{id} is cancelled ({count} tasks in all)"), json)
+        }
+        TaskVerb::Retry { id } => {
+            let answer = client.post(&path(id, "/retry"), &json!({})).await?;
+            said(&answer, &format!("{id} runs again from what failed; watch it with: chavion task watch {id}"), json)
+        }
     }
 }
 
-async fn change(client: &Client, id: &str, verb: &str, said: &str, json: bool) -> Done {
-    let answer = client.post(&path(id, verb), &json!({})).await?;
-    if json { output::json(&answer) } else { output::say(&format!("{id} {said}")) }
+fn said(answer: &Value, text: &str, json: bool) -> Done {
+    if json {
+        output::json(answer)
+    } else {
+        output::say(text)
+    }
     done()
 }
 
+fn object(fields: &[(&str, Option<&String>)]) -> Value {
+    let given =
+        fields.iter().filter_map(|(name, value)| Some(((*name).to_owned(), Value::from(value.as_ref()?.as_str()))));
+    Value::Object(given.collect::<Map<_, _>>())
+}
+
+fn query(filter: &TaskFilter) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("limit", &filter.limit.to_string());
+    let given = [
+        ("state", &filter.state),
+        ("kind", &filter.kind),
+        ("agent", &filter.agent),
+        ("q", &filter.search),
+        ("cursor", &filter.cursor),
+    ];
+    for (name, value) in given {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
+    }
+    if filter.parts {
+        query.append_pair("roots", "false");
+    }
+    query.finish()
+}
+
+/// A task's facts, those that it has, and the tree below it.
+fn described(task: &Value) -> String {
+    let mut text = String::new();
+    let facts = [
+        ("id", "id"),
+        ("order", "root_id"),
+        ("kind", "kind"),
+        ("state", "state"),
+        ("cause", "cause"),
+        ("reason", "reason"),
+        ("playbook", "playbook"),
+        ("agent", "agent"),
+        ("model", "model"),
+        ("priority", "priority"),
+        ("pace", "pace"),
+        ("deadline", "deadline"),
+        ("ordered by", "created_by"),
+        ("ordered at", "created_at"),
+        ("ended at", "ended_at"),
+    ];
+    for (name, field) in facts {
+        let value = tree::word(task, field);
+        let says_nothing = value.is_empty() || (field == "root_id" && value == tree::word(task, "id"));
+        if !says_nothing {
+            text.push_str(&format!("{name:<11} {}\n", output::one_line(value)));
+        }
+    }
+    for deliver in task.get("deliver").and_then(Value::as_array).into_iter().flatten() {
+        text.push_str(&format!(
+            "{:<11} {} {}\n",
+            "deliver to",
+            tree::word(deliver, "kind"),
+            tree::word(deliver, "host")
+        ));
+    }
+    if tree::is_emulated(task) {
+        text.push_str(&format!("{}\n", output::EMULATED));
+    }
+    let description = tree::word(task, "description");
+    if !description.is_empty() {
+        text.push_str(&format!("\n{}\n", description.trim_end()));
+    }
+    format!("{text}\n{}", tree::draw(task))
+}
+
 fn path(id: &str, rest: &str) -> String {
-    format!("/api/tasks/{}/{rest}", encoded(id))
+    format!("/api/tasks/{}{rest}", encoded(id))
 }
 
 /// Keeps what a person typed inside its part of the URL.
-fn encoded(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+pub(crate) fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.trim().as_bytes()).collect()
 }

@@ -3,193 +3,142 @@
 
 mod backing;
 mod merged;
+mod ports;
+mod services;
 
 use crate::{
+    BAD_CONFIG, DONE, FAILED, INTERRUPTED, REFUSED,
     args::{Order, Place, Up},
     client::{Client, Done, Trouble},
-    order, output,
-    vars::{Filled, given},
+    order, output, tree,
+    vars::given,
+    watch::Show,
 };
-use anyhow::Context as _;
 use backing::Backing;
-use boot::{ConfigError, EXIT_BAD_CONFIG, Life, Vars as _};
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use boot::{ConfigError, Life};
+use serde_json::json;
+use services::{Configs, Services};
+use std::{path::Path, process::ExitCode, time::Duration};
+use tokio_util::sync::CancellationToken;
 
 /// How long the services may take to be ready once their servers answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Starts everything, serves until a signal (or until the given order's report), and ends everything.
-pub(crate) async fn run(args: Up, place: &Place) -> ExitCode {
-    let mut vars = Filled::default();
-    let backing = match Backing::start(&place.folder(), &mut vars).await {
-        Ok(backing) => backing,
-        Err(error) => {
-            output::note(&format!("chavion: {error:#}"));
-            return ExitCode::FAILURE;
-        }
-    };
-    let code = match Configs::read(&vars) {
-        Ok(configs) => serve(&args, configs, &backing).await,
-        Err(error) => {
-            output::note(&error.to_string());
-            ExitCode::from(EXIT_BAD_CONFIG)
-        }
+///
+/// The way down is the reverse of the way up: all four services stop taking work at once and finish what they
+/// hold (none waits for another: what one hands over is a row, which the next start finds), then the emulator
+/// ends, then Redis, then Postgres.
+pub(crate) async fn run(args: &Up, place: &Place, json: bool) -> Done {
+    let failed = |error: anyhow::Error| Trouble::new(FAILED, format!("{error:#}"));
+    let mut backing = Backing::plan(&place.folder()?)?;
+    // Read before anything is started, for what is wrong to be told at once.
+    let first = Configs::read(&backing.vars).map_err(|error| refused(&error))?;
+    ports::check_free(&first).map_err(failed)?;
+    backing.start().await.map_err(failed)?;
+    let done = match Configs::read(&backing.vars) {
+        Ok(configs) => serve(args, configs, &backing, json).await,
+        Err(error) => Err(refused(&error)),
     };
     backing.stop().await;
-    code
+    done
 }
 
-/// The settings of all four.
-struct Configs {
-    gateway: gateway::Config,
-    orchestrator: orchestrator::Config,
-    executor: executor::Config,
-    batch_poller: batch_poller::Config,
-    key_file: PathBuf,
-}
-
-impl Configs {
-    fn read(vars: &Filled) -> Result<Self, ConfigError> {
-        Ok(Self {
-            gateway: gateway::Config::read(vars)?,
-            orchestrator: orchestrator::Config::read(vars)?,
-            executor: executor::Config::read(vars)?,
-            batch_poller: batch_poller::Config::read(vars)?,
-            key_file: PathBuf::from(vars.get("FIRST_KEY_FILE").unwrap_or_default()),
-        })
-    }
-}
-
-async fn serve(args: &Up, configs: Configs, backing: &Backing) -> ExitCode {
-    let life = match Life::start("chavion", &configs.gateway.common).await {
-        Ok(life) => life,
-        Err(error) => return boot::failed(&error),
-    };
+async fn serve(args: &Up, configs: Configs, backing: &Backing, json: bool) -> Done {
+    let common = configs.gateway.common.clone();
+    let life = Life::start("chavion", &common).await.map_err(|error| Trouble::new(FAILED, error.to_string()))?;
     let ready = life.ready.part("services");
-    let mut given = Ok(crate::DONE);
+    let mut given = None;
     let ended = life
         .run(async {
             orchestrator::migrate(&configs.orchestrator).await?;
-            let key_file = configs.key_file.clone();
             let services = Services::build(configs, &life).await?;
             let (address, lives) = (services.address(), services.lives());
             let front = async {
-                until_ready(&lives).await?;
+                services::until_ready(&lives, PATIENCE).await?;
                 ready.up();
-                greet(&address, &key_file, backing, life.admin);
-                if let Some(text) = &args.order {
-                    given = give(&address, &key_file, text).await;
-                    if !args.stay {
-                        life.stop.cancel();
-                    }
+                greet(&address, backing, &life);
+                match &args.order {
+                    Some(text) => given = Some(give(&address, &backing.key_file(), text, json).await),
+                    None if json => output::json(&json!({
+                        "url": address,
+                        "admin": life.admin.map(|admin| format!("http://{admin}")),
+                        "key_file": backing.key_file(),
+                        "emulated": backing.is_emulated(),
+                    })),
+                    None => {}
+                }
+                if args.order.is_some() && !args.stay {
+                    life.stop.cancel();
+                } else {
+                    output::note("Serving until Ctrl-C or SIGTERM.");
                 }
                 anyhow::Ok(())
             };
-            let (ran, fronted) = tokio::join!(services.run(), async {
-                tokio::select! {
-                    fronted = front => fronted.inspect_err(|_| life.stop.cancel()),
-                    () = life.stop.cancelled() => Ok(()),
-                }
-            });
+            let (ran, fronted) = tokio::join!(services.run(), until(front, &life.stop));
             fronted.and(ran)
         })
         .await;
-    let code = life.end(ended).await;
+    // What went wrong is told once, by our caller, and not by the log as well.
+    let drained = life.end(Ok(())).await;
+    ended.map_err(|error| Trouble::new(FAILED, format!("{error:#}")))?;
     match given {
-        Ok(crate::DONE) => code,
-        Ok(other) => ExitCode::from(other),
-        Err(trouble) => {
-            output::trouble(&trouble, false);
-            ExitCode::from(trouble.code)
-        }
+        Some(done) => done,
+        None if args.order.is_some() => Err(Trouble::new(
+            INTERRUPTED,
+            "stopped before the report was there. The order is kept: the next `chavion up` goes on with it",
+        )),
+        None if drained == ExitCode::SUCCESS => Ok(DONE),
+        None => Err(Trouble::new(FAILED, "not everything ended in time; the log tells what")),
+    }
+}
+
+/// Does the front's part until the stop; its failure is a stop.
+async fn until(front: impl Future<Output = anyhow::Result<()>>, stop: &CancellationToken) -> anyhow::Result<()> {
+    tokio::select! {
+        fronted = front => fronted.inspect_err(|_| stop.cancel()),
+        () = stop.cancelled() => Ok(()),
     }
 }
 
 /// Gives the order of the command line, as its master would.
-async fn give(address: &str, key_file: &PathBuf, text: &str) -> Done {
+async fn give(address: &str, key_file: &Path, text: &str, json: bool) -> Done {
     let key = match given("CHAVION_KEY") {
         Some(key) => key,
         None => std::fs::read_to_string(key_file).map_err(|error| {
-            Trouble::new(crate::REFUSED, format!("no key: set CHAVION_KEY ({}: {error})", key_file.display()))
+            let file = key_file.display();
+            Trouble::new(
+                REFUSED,
+                format!("no key: set CHAVION_KEY, as this database's first key is elsewhere ({file}: {error})"),
+            )
         })?,
     };
-    let client = Client::with(address.to_owned(), key.trim().to_owned())?;
-    order::run(&client, &Order::report(text), false).await
+    let client = Client::with(address.to_owned(), &key)?;
+    let task = order::give(&client, &Order::report(text)).await?;
+    let show = if json { Show::Nothing } else { Show::Changes };
+    order::follow(&client, tree::word(&task, "id"), show).await
 }
 
-/// Each service with its own life in this process.
-struct Services {
-    gateway: (gateway::Service, Life),
-    orchestrator: (orchestrator::Service, Life),
-    executor: (executor::Service, Life),
-    batch_poller: (batch_poller::Service, Life),
-}
-
-impl Services {
-    async fn build(configs: Configs, process: &Life) -> anyhow::Result<Self> {
-        let life = |name: &'static str| -> anyhow::Result<Life> {
-            let life = Life::embedded(name, process.stop.clone());
-            process.registry.register(Box::new(merged::Merged::new(name, life.registry.clone())?))?;
-            Ok(life)
-        };
-        let (of_gateway, of_orchestrator) = (life("gateway")?, life("orchestrator")?);
-        let (of_executor, of_poller) = (life("executor")?, life("batch-poller")?);
-        // First, because it installs the process's cryptography for every client.
-        let orchestrator = orchestrator::Service::build(configs.orchestrator, &of_orchestrator)?;
-        Ok(Self {
-            gateway: (gateway::Service::build(configs.gateway, &of_gateway).await?, of_gateway),
-            orchestrator: (orchestrator, of_orchestrator),
-            executor: (executor::Service::build(configs.executor, &of_executor)?, of_executor),
-            batch_poller: (batch_poller::Service::build(configs.batch_poller, &of_poller)?, of_poller),
-        })
-    }
-
-    fn address(&self) -> String {
-        format!("http://{}", self.gateway.0.addr())
-    }
-
-    fn lives(&self) -> [Life; 4] {
-        [self.gateway.1.clone(), self.orchestrator.1.clone(), self.executor.1.clone(), self.batch_poller.1.clone()]
-    }
-
-    /// Runs all four until the stop; the first that fails stops the rest.
-    async fn run(self) -> anyhow::Result<()> {
-        let (gateway, orchestrator) = (self.gateway, self.orchestrator);
-        let (executor, poller) = (self.executor, self.batch_poller);
-        let ended = tokio::join!(
-            one(&gateway.1, gateway.0.run()),
-            one(&orchestrator.1, orchestrator.0.run()),
-            one(&executor.1, executor.0.run()),
-            one(&poller.1, poller.0.run()),
-        );
-        ended.0.context("gateway").and(ended.1.context("orchestrator"))?;
-        ended.2.context("executor").and(ended.3.context("batch-poller"))
-    }
-}
-
-async fn one(life: &Life, service: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let ended = life.run(service).await;
-    life.finish(ended).await
-}
-
-async fn until_ready(lives: &[Life]) -> anyhow::Result<()> {
-    for life in lives {
-        let waited = tokio::time::timeout(PATIENCE, life.ready.wait()).await;
-        waited.with_context(|| format!("the {} is not ready: {:?} missing", life.service, life.ready.report().missing))?;
-    }
-    Ok(())
-}
-
-fn greet(address: &str, key_file: &PathBuf, backing: &Backing, admin: Option<std::net::SocketAddr>) {
+fn greet(address: &str, backing: &Backing, life: &Life) {
     output::note(&format!("Chavion is ready at {address} (API {address}/api/docs, help {address}/help)"));
-    if let Some(admin) = admin {
+    if let Some(admin) = life.admin {
         output::note(&format!("Health and metrics: http://{admin}/health, /ready, /metrics"));
     }
-    output::note(&format!("The master's key is in {}; give orders with: chavion order \"…\"", key_file.display()));
-    if backing.is_emulated() {
-        output::note(concat!(
-            "\n*** EMULATED: no provider key is set (ANTHROPIC_API_KEY, OPENAI_API_KEY, GEMINI_API_KEY, …), so the emulator\n",
-            "*** answers, not a model. · 제공자 키가 없어 모델이 아니라 에뮬레이터가 답합니다.\n"
-        ));
+    let key_file = backing.key_file();
+    if key_file.is_file() {
+        output::note(&format!("The master's key is in {}; give orders with: chavion order \"…\"", key_file.display()));
     }
+    if backing.is_emulated() {
+        output::note(&format!("\n{}\n", output::EMULATED));
+    }
+}
+
+/// Tells what is wrong with the configuration: a sentence for each variable.
+fn refused(error: &ConfigError) -> Trouble {
+    let problems = error.problems.iter();
+    let errors: Vec<_> =
+        problems.map(|it| json!({ "field": it.variable, "problem": it.problem, "expected": it.expected })).collect();
+    let mut trouble = Trouble::new(BAD_CONFIG, error.to_string());
+    trouble.problem = Some(json!({ "code": trouble.word(), "detail": "Some variables are wrong.", "errors": errors }));
+    trouble
 }

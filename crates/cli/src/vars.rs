@@ -1,11 +1,11 @@
 //! The process environment with what `chavion up` fills in. Refuses to read anything else.
 
-use crate::args::Place;
+use crate::{REFUSED, args::Place, client::Trouble};
 use boot::{Environment, Vars};
 use std::{collections::BTreeMap, path::PathBuf};
 
-/// Variables of the environment, and those that stand in where it says nothing.
-#[derive(Debug, Default)]
+/// Variables of the environment, and those that stand in where it says nothing. Some hold a password.
+#[derive(Default)]
 pub(crate) struct Filled {
     defaults: BTreeMap<String, String>,
 }
@@ -19,7 +19,8 @@ impl Filled {
 
 impl Vars for Filled {
     fn get(&self, name: &str) -> Option<String> {
-        given(name).or_else(|| self.defaults.get(name).cloned())
+        let in_file = || given(&format!("{name}_FILE")).is_some();
+        given(name).or_else(|| if in_file() { None } else { self.defaults.get(name).cloned() })
     }
 }
 
@@ -28,18 +29,28 @@ pub(crate) fn given(name: &str) -> Option<String> {
     Environment.get(name).filter(|text| !text.trim().is_empty())
 }
 
+/// Tells whether a secret is set, or the file that holds it is named.
+pub(crate) fn is_given(name: &str) -> bool {
+    [name, &format!("{name}_FILE")].iter().any(|name| given(name).is_some())
+}
+
 impl Place {
     /// Returns the data folder.
-    pub(crate) fn folder(&self) -> PathBuf {
+    ///
+    /// # Errors
+    /// When nothing says where it should be.
+    pub(crate) fn folder(&self) -> Result<PathBuf, Trouble> {
         if let Some(folder) = self.data.clone().or_else(|| given("CHAVION_DATA").map(PathBuf::from)) {
-            return folder;
+            return Ok(folder);
         }
         // Root's home is closed to the user that Postgres runs as.
         if rustix::process::geteuid().is_root() {
-            return PathBuf::from("/var/lib/chavion");
+            return Ok(PathBuf::from("/var/lib/chavion"));
         }
         let share = given("XDG_DATA_HOME").map(PathBuf::from);
-        share.unwrap_or_else(|| PathBuf::from(given("HOME").unwrap_or_default()).join(".local/share")).join("chavion")
+        let share = share.or_else(|| given("HOME").map(|home| PathBuf::from(home).join(".local/share")));
+        let nowhere = "HOME is not set: name the data folder with --data or CHAVION_DATA";
+        share.map(|share| share.join("chavion")).ok_or_else(|| Trouble::new(REFUSED, nowhere))
     }
 
     /// Returns the server's base URL, without a slash at its end.

@@ -1,34 +1,39 @@
-//! A private Redis and Postgres from the machine's packages, in a data folder, reachable by unix sockets
-//! alone. Refuses to touch servers that it did not start.
+//! A private Redis and Postgres from the machine's packages, in a data folder. Refuses to touch servers that it
+//! did not start.
+//!
+//! A command in the sandbox may have the servers' own uid (when nobody here is root) and an older kernel lets it
+//! open their unix sockets: so a password, which the sandbox cannot read, stands before both.
 
+mod leftover;
+mod password;
+mod place;
 mod postgres;
+mod programs;
 mod redis;
 
 use crate::{
     FAILED, REFUSED, UNREACHABLE,
     client::{Done, Trouble, done},
 };
-use anyhow::{Context as _, bail};
+use anyhow::bail;
+use place::Place;
+pub(crate) use place::{check_reachable, make_open};
+pub(crate) use programs::find;
 use std::{
-    fs::{File, TryLockError},
-    net::TcpListener,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
-    path::{Path, PathBuf},
-    process::Stdio,
+    fs::File,
+    path::Path,
     time::{Duration, Instant},
 };
 use tokio::process::{Child, Command};
 
 /// How long a server may take to answer: a first start of Postgres after a crash replays its log.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The longest path of a unix socket that Linux takes, less the longest name that is put into the folder.
-const LONGEST_SOCKET_FOLDER: usize = 107 - "/.s.PGSQL.5432".len();
 
 /// The two servers, running; they end with [`Servers::stop`], or with this process.
 pub struct Servers {
-    /// What `DATABASE_URL` would say.
+    /// What `DATABASE_URL` would say; holds a password when the servers are guarded.
     pub database_url: String,
-    /// What `REDIS_URL` would say.
+    /// What `REDIS_URL` would say; holds a password when the servers are guarded.
     pub redis_url: String,
     postgres: Child,
     redis: Child,
@@ -37,22 +42,33 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Starts both servers on a data folder, which is made when it is missing.
+    /// Starts both servers on a data folder, which is made when it is missing. Whoever reaches them needs no
+    /// password: for tests and measurements, which speak to them by hand.
     ///
     /// # Errors
     /// When a program is not installed, the folder is in use or cannot be used, or a server does not start:
     /// each says what to do.
     pub async fn start(folder: &Path, reach: Reach) -> anyhow::Result<Self> {
-        let place = Place::prepare(folder, reach)?;
+        Self::begin(folder, reach, false).await
+    }
+
+    /// Starts both servers as [`Servers::start`] does, behind a password that only the data folder's owner and
+    /// the URLs know.
+    ///
+    /// # Errors
+    /// As [`Servers::start`].
+    pub async fn start_guarded(folder: &Path, reach: Reach) -> anyhow::Result<Self> {
+        Self::begin(folder, reach, true).await
+    }
+
+    async fn begin(folder: &Path, reach: Reach, guarded: bool) -> anyhow::Result<Self> {
+        programs::check_installed()?;
+        let place = Place::prepare(folder)?;
         let lock = place.lock()?;
+        let place = place.furnish(reach, guarded)?;
         let (postgres, redis) = tokio::try_join!(postgres::start(&place), redis::start(&place))?;
-        Ok(Self {
-            database_url: postgres::url(&place),
-            redis_url: redis::url(&place),
-            postgres,
-            redis,
-            _lock: lock,
-        })
+        let (database_url, redis_url) = (postgres::url(&place), redis::url(&place));
+        Ok(Self { database_url, redis_url, postgres, redis, _lock: lock })
     }
 
     /// Ends both, Postgres with a clean checkpoint.
@@ -70,7 +86,7 @@ impl Servers {
 /// Runs a command with `DATABASE_URL` and `REDIS_URL` of private servers that end with it; returns its code.
 pub(crate) async fn with(place: &crate::args::Place, command: &[String]) -> Done {
     let trouble = |error: anyhow::Error| Trouble::new(UNREACHABLE, format!("{error:#}"));
-    let servers = Servers::start(&place.folder(), Reach::Loopback).await.map_err(trouble)?;
+    let servers = Servers::start_guarded(&place.folder()?, Reach::Loopback).await.map_err(trouble)?;
     let [program, arguments @ ..] = command else { return done() };
     let ran = Command::new(program)
         .args(arguments)
@@ -88,165 +104,8 @@ pub(crate) async fn with(place: &crate::args::Place, command: &[String]) -> Done
 pub enum Reach {
     /// By unix sockets in a folder that only their user and root may enter.
     Sockets,
-    /// Also by free ports of the loopback address, with no password: for tests, which put proxies before them.
+    /// Also by free ports of the loopback address: for tests, which put proxies before them.
     Loopback,
-}
-
-/// Where the servers keep their files, and as whom they run.
-struct Place {
-    folder: PathBuf,
-    sockets: PathBuf,
-    /// The ports of Postgres and Redis, when they are to have any.
-    ports: Option<(u16, u16)>,
-    /// Set when we are root: Postgres refuses to run as root.
-    user: Option<User>,
-}
-
-struct User {
-    name: String,
-    uid: u32,
-    gid: u32,
-}
-
-impl Place {
-    fn prepare(folder: &Path, reach: Reach) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(folder).with_context(|| format!("the data folder {} cannot be made", folder.display()))?;
-        let folder = folder.canonicalize().with_context(|| format!("{} cannot be opened", folder.display()))?;
-        let user = if rustix::process::geteuid().is_root() { Some(User::unprivileged()?) } else { None };
-        let mut sockets = folder.join("run");
-        if sockets.as_os_str().len() > LONGEST_SOCKET_FOLDER {
-            let inode = std::fs::metadata(&folder)?.ino();
-            sockets = std::env::temp_dir().join(format!("chavion-{inode:x}"));
-        }
-        for made in [&sockets, &folder.join("postgres"), &folder.join("redis")] {
-            std::fs::create_dir_all(made).with_context(|| format!("{} cannot be made", made.display()))?;
-            std::fs::set_permissions(made, std::fs::Permissions::from_mode(0o700))?;
-            if let Some(user) = &user {
-                std::os::unix::fs::chown(made, Some(user.uid), Some(user.gid))?;
-            }
-        }
-        let ports = match reach {
-            Reach::Sockets => None,
-            Reach::Loopback => Some(free_ports().context("no port is free")?),
-        };
-        let place = Self { folder, sockets, ports, user };
-        place.check_reachable()?;
-        Ok(place)
-    }
-
-    /// Refuses a folder below one that the servers' user cannot enter, such as `/root`.
-    fn check_reachable(&self) -> anyhow::Result<()> {
-        let Some(user) = &self.user else { return Ok(()) };
-        for above in self.folder.ancestors() {
-            let meta = std::fs::metadata(above)?;
-            let needed = match (meta.uid() == user.uid, meta.gid() == user.gid) {
-                (true, _) => 0o100,
-                (false, true) => 0o010,
-                (false, false) => 0o001,
-            };
-            if meta.mode() & needed == 0 {
-                bail!(
-                    "the data folder is below {}, which the user {} (the servers' own, as Postgres refuses to run as root) \
-                     cannot enter; name another folder with --data, such as /var/lib/chavion",
-                    above.display(),
-                    user.name
-                );
-            }
-        }
-        Ok(())
-    }
-
-    fn lock(&self) -> anyhow::Result<File> {
-        let path = self.folder.join("lock");
-        let file = File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => {
-                bail!("the data folder {} is in use by another chavion; stop that one or name another folder with --data", self.folder.display())
-            }
-            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{} cannot be locked", path.display())),
-        }
-    }
-
-    /// A command that runs as the servers' user and dies with this process, however that ends.
-    fn command(&self, program: &Path) -> Command {
-        let mut command = match find("setpriv") {
-            Some(setpriv) => {
-                let mut command = Command::new(setpriv);
-                if let Some(user) = &self.user {
-                    command.arg(format!("--reuid={}", user.uid)).arg(format!("--regid={}", user.gid)).arg("--clear-groups");
-                }
-                command.arg("--pdeathsig=INT").arg("--").arg(program);
-                command
-            }
-            None => {
-                let mut command = Command::new(program);
-                if let Some(user) = &self.user {
-                    command.uid(user.uid).gid(user.gid);
-                }
-                command
-            }
-        };
-        // A terminal's Ctrl-C reaches the whole group: the servers must outlive the services that drain.
-        command.current_dir(&self.folder).env_clear().env("LC_ALL", "C.UTF-8").env("PATH", "/usr/bin:/bin").process_group(0);
-        command.stdin(Stdio::null());
-        command
-    }
-
-    /// Opens a server's log, kept beside its data.
-    fn log(&self, name: &str) -> anyhow::Result<(PathBuf, Stdio)> {
-        let path = self.folder.join(name);
-        let file = File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
-        Ok((path, Stdio::from(file)))
-    }
-}
-
-impl User {
-    /// The user that Debian's packages made for a server, or `nobody`.
-    fn unprivileged() -> anyhow::Result<Self> {
-        let table = std::fs::read_to_string("/etc/passwd").context("/etc/passwd cannot be read")?;
-        ["postgres", "nobody"]
-            .iter()
-            .find_map(|wanted| table.lines().find_map(|line| Self::parse(line, wanted)))
-            .context("this is root, and neither the user postgres nor nobody exists to run Postgres as")
-    }
-
-    fn parse(line: &str, wanted: &str) -> Option<Self> {
-        let mut fields = line.split(':');
-        let name = fields.next().filter(|name| *name == wanted)?;
-        let uid = fields.nth(1)?.parse().ok()?;
-        let gid = fields.next()?.parse().ok()?;
-        Some(Self { name: name.to_owned(), uid, gid })
-    }
-}
-
-/// Finds a program where Debian puts programs.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
-    let mut places: Vec<PathBuf> = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
-        .iter()
-        .map(PathBuf::from)
-        .collect();
-    let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
-        .map(|listing| listing.flatten().map(|entry| entry.path().join("bin")).collect())
-        .unwrap_or_default();
-    versions.sort_by_key(|path| {
-        std::cmp::Reverse(path.parent().and_then(|p| p.file_name()).and_then(|n| n.to_str()).and_then(|n| n.parse::<u32>().ok()))
-    });
-    versions.append(&mut places);
-    versions.into_iter().map(|place| place.join(program)).find(|path| path.is_file())
-}
-
-/// Finds two ports that are free now; held until both are known, so that they differ.
-fn free_ports() -> std::io::Result<(u16, u16)> {
-    let first = TcpListener::bind(("127.0.0.1", 0))?;
-    let second = TcpListener::bind(("127.0.0.1", 0))?;
-    Ok((first.local_addr()?.port(), second.local_addr()?.port()))
-}
-
-fn need(program: &str, package: &str) -> anyhow::Result<PathBuf> {
-    find(program).with_context(|| {
-        format!("{program} is not installed; install it with `apt-get install {package}`, or set DATABASE_URL and REDIS_URL")
-    })
 }
 
 fn signal(child: &Child, signal: rustix::process::Signal) {
@@ -256,15 +115,16 @@ fn signal(child: &Child, signal: rustix::process::Signal) {
     }
 }
 
-/// Waits until a started server answers; its log explains when it does not.
+/// Waits until a started server answers; its log explains when it does not. What `answers` fails with ends the
+/// waiting: no time mends it.
 async fn until_ready<F, Fut>(child: &mut Child, log: &Path, name: &str, answers: F) -> anyhow::Result<()>
 where
     F: Fn() -> Fut,
-    Fut: Future<Output = bool>,
+    Fut: Future<Output = anyhow::Result<bool>>,
 {
     let start = Instant::now();
     loop {
-        if answers().await {
+        if answers().await? {
             return Ok(());
         }
         if let Some(status) = child.try_wait()? {

@@ -1,84 +1,149 @@
 //! What stands behind the services when the environment names nothing else: private servers, the emulator.
 
 use crate::{
-    servers::{Reach, Servers},
-    vars::{Filled, given},
+    BAD_CONFIG, FAILED,
+    client::Trouble,
+    servers::{Reach, Servers, check_reachable, make_open},
+    vars::{Filled, given, is_given},
 };
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
+use boot::Vars as _;
 use emulator::{Emulator, Running};
 use providers::Catalogue;
-use std::path::Path;
+use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
 
-/// Servers and emulator, as far as they were needed.
+/// Stands for servers that are not started yet, so that the rest of the settings can be checked before.
+const NOT_YET: [(&str, &str); 2] = [("DATABASE_URL", "postgresql://localhost"), ("REDIS_URL", "redis://localhost")];
+
+/// What is behind the services, and the variables that lead there.
 pub(super) struct Backing {
+    /// The environment, filled in.
+    pub(super) vars: Filled,
+    folder: PathBuf,
+    is_private: bool,
+    is_emulated: bool,
     servers: Option<Servers>,
     emulator: Option<Running>,
 }
 
 impl Backing {
-    /// Starts what is needed and fills in the variables that lead to it.
-    pub(super) async fn start(folder: &Path, vars: &mut Filled) -> anyhow::Result<Self> {
-        let emulated = !any_provider()?;
-        let servers = match (given("DATABASE_URL"), given("REDIS_URL")) {
-            (Some(_), Some(_)) => None,
-            (None, None) => Some(Servers::start(folder, Reach::Sockets).await?),
-            _ => bail!("only one of DATABASE_URL and REDIS_URL is set; set both, or neither for private servers"),
+    /// Finds out what is needed; starts nothing.
+    ///
+    /// # Errors
+    /// When the environment contradicts itself, or the folder cannot be used.
+    pub(super) fn plan(folder: &Path) -> Result<Self, Trouble> {
+        let is_private = match (is_given("DATABASE_URL"), is_given("REDIS_URL")) {
+            (true, true) => false,
+            (false, false) => true,
+            _ => {
+                let words = "only one of DATABASE_URL and REDIS_URL is set; set both, or neither for private servers";
+                return Err(Trouble::new(BAD_CONFIG, words));
+            }
         };
-        std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-        let folder = folder.canonicalize().with_context(|| format!("{} cannot be opened", folder.display()))?;
-        if let Some(servers) = &servers {
-            vars.set("DATABASE_URL", &servers.database_url);
-            vars.set("REDIS_URL", &servers.redis_url);
+        let failed = |error: anyhow::Error| Trouble::new(FAILED, format!("{error:#}"));
+        let mut vars = Filled::default();
+        if is_private {
+            check_reachable(folder).map_err(failed)?;
+            NOT_YET.iter().for_each(|(name, url)| vars.set(name, *url));
         }
+        let folder = prepared(folder).map_err(failed)?;
         vars.set("FIRST_KEY_FILE", folder.join("key").display().to_string());
         vars.set("WORK_DIR", folder.join("work").display().to_string());
         vars.set("GATEWAY_ADDR", "127.0.0.1:5002");
         vars.set("LOG_FORMAT", "pretty");
         vars.set("LOG", "warn");
-        let emulator = if emulated { Some(emulate(vars).await?) } else { None };
-        Ok(Self { servers, emulator })
+        Ok(Self { vars, folder, is_private, is_emulated: !any_provider()?, servers: None, emulator: None })
+    }
+
+    /// Starts what is needed and fills in the variables that lead to it.
+    ///
+    /// # Errors
+    /// What does not start, and why; nothing is left running then.
+    pub(super) async fn start(&mut self) -> anyhow::Result<()> {
+        if self.is_private {
+            let servers = Servers::start_guarded(&self.folder, Reach::Sockets).await?;
+            self.vars.set("DATABASE_URL", &servers.database_url);
+            self.vars.set("REDIS_URL", &servers.redis_url);
+            self.servers = Some(servers);
+        }
+        if self.is_emulated {
+            match Emulator::start(emulator::Options::default()).await {
+                Ok(running) => self.emulate(running),
+                Err(error) => {
+                    self.end().await;
+                    return Err(error).context("the emulator cannot be started");
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Tells whether the emulator answers instead of models.
     pub(super) const fn is_emulated(&self) -> bool {
-        self.emulator.is_some()
+        self.is_emulated
+    }
+
+    /// Returns where the first master key is kept.
+    pub(super) fn key_file(&self) -> PathBuf {
+        PathBuf::from(self.vars.get("FIRST_KEY_FILE").unwrap_or_default())
     }
 
     /// Ends what was started.
-    pub(super) async fn stop(self) {
-        if let Some(emulator) = self.emulator {
+    pub(super) async fn stop(mut self) {
+        self.end().await;
+    }
+
+    async fn end(&mut self) {
+        if let Some(emulator) = self.emulator.take() {
             emulator.stop().await;
         }
-        if let Some(servers) = self.servers {
+        if let Some(servers) = self.servers.take() {
             servers.stop().await;
         }
     }
+
+    fn emulate(&mut self, running: Running) {
+        for (provider, base) in [
+            ("ANTHROPIC", running.anthropic_base()),
+            ("OPENAI", running.openai_base()),
+            ("GEMINI", running.gemini_base()),
+        ] {
+            self.vars.set(&format!("{provider}_BASE_URL"), base);
+            self.vars.set(&format!("{provider}_API_KEY"), "emulated");
+        }
+        self.emulator = Some(running);
+    }
+}
+
+/// Makes the data folder and, for the commands' folders, a place that their own uids can pass through.
+fn prepared(folder: &Path) -> anyhow::Result<PathBuf> {
+    make_open(folder).with_context(|| format!("the data folder {} cannot be made", folder.display()))?;
+    let folder = folder.canonicalize().with_context(|| format!("{} cannot be opened", folder.display()))?;
+    let work = folder.join("work");
+    if given("WORK_DIR").is_none() && !work.exists() {
+        std::fs::create_dir(&work)
+            .and_then(|()| std::fs::set_permissions(&work, Permissions::from_mode(0o711)))
+            .with_context(|| format!("{} cannot be made", work.display()))?;
+    }
+    Ok(folder)
 }
 
 /// Tells whether a key, or a server of one's own, switches a provider on.
-fn any_provider() -> anyhow::Result<bool> {
+fn any_provider() -> Result<bool, Trouble> {
+    let refused = |words: String| Trouble::new(BAD_CONFIG, words);
     let catalogue = match given("PROVIDERS_FILE") {
         Some(file) => {
-            let text = std::fs::read_to_string(&file).with_context(|| format!("PROVIDERS_FILE {file} cannot be read"))?;
-            Catalogue::parse(&file, &text)?
+            let text = std::fs::read_to_string(&file)
+                .map_err(|error| refused(format!("PROVIDERS_FILE {file} cannot be read: {error}")))?;
+            Catalogue::parse(&file, &text)
         }
-        None => Catalogue::built_in()?,
+        None => Catalogue::built_in(),
     };
-    Ok(catalogue.providers.iter().any(|provider| {
-        let key = &provider.key_variable;
-        [key, &format!("{key}_FILE"), &provider.base_url_variable].iter().any(|name| given(name).is_some())
-    }))
-}
-
-async fn emulate(vars: &mut Filled) -> anyhow::Result<Running> {
-    let running = Emulator::start(emulator::Options::default()).await.context("the emulator cannot be started")?;
-    for (provider, base) in [
-        ("ANTHROPIC", running.anthropic_base()),
-        ("OPENAI", running.openai_base()),
-        ("GEMINI", running.gemini_base()),
-    ] {
-        vars.set(&format!("{provider}_BASE_URL"), base);
-        vars.set(&format!("{provider}_API_KEY"), "emulated");
-    }
-    Ok(running)
+    let catalogue = catalogue.map_err(|error| refused(format!("PROVIDERS_FILE is refused: {error}")))?;
+    let mut providers = catalogue.providers.iter();
+    Ok(providers.any(|provider| is_given(&provider.key_variable) || given(&provider.base_url_variable).is_some()))
 }

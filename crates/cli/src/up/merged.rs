@@ -21,7 +21,8 @@ impl Merged {
     pub(super) fn new(service: &'static str, registry: Registry) -> Result<Self, prometheus::Error> {
         // The outer registry tells collectors apart by what they describe; this name is never shown.
         let name = format!("chavion_up_{}", service.replace('-', "_"));
-        let described = Desc::new(name, format!("The figures of {service}."), Vec::new(), std::collections::HashMap::new())?;
+        let described =
+            Desc::new(name, format!("The figures of {service}."), Vec::new(), std::collections::HashMap::new())?;
         Ok(Self { service, registry, described })
     }
 }
