@@ -8,7 +8,7 @@ use crate::{
     row::Columns,
     run::Parameters,
     statement::{self, CHILD_LOCK, ROOT_LOCK, TASK_FINISH, TASK_RESULTS, TREE_VIEWS},
-    transaction::{Call, Transaction},
+    transaction::{Call, Durability, Transaction},
     write::{Write, Writes},
 };
 use domain::{
@@ -175,6 +175,9 @@ impl Advance {
     /// Carries out what was decided, all of it or nothing, and settles the ended children that were handed out.
     /// Each kind of write is one statement for the whole slice. One round trip.
     ///
+    /// Waits for the disk when an order ends. Otherwise a crash of Postgres itself may undo the last moments: the
+    /// order is then found where it stood, by the sweep, and its asks are asked again (DESIGN §4.5).
+    ///
     /// A write whose task has moved meanwhile does nothing: a child may be cancelled or claimed without the root's lock.
     ///
     /// # Errors
@@ -183,6 +186,7 @@ impl Advance {
         let Self { trees, unsettled, store, transaction, .. } = self;
         let emulated: HashSet<Uuid> =
             trees.iter().filter(|tree| tree.root.emulated_any).map(|tree| tree.root.id).collect();
+        let durability = durability(writes);
         let writes = Writes::of(writes, &emulated, unsettled)?;
         let parameters = writes.parameters();
         let calls: Vec<Call<'_>> =
@@ -190,7 +194,7 @@ impl Advance {
         let started = Instant::now();
         let committed = async {
             let prepared = transaction.prepare(&calls).await?;
-            let (answers, ended) = join(transaction.all(&prepared), transaction.end()).await;
+            let (answers, ended) = join(transaction.all(&prepared), transaction.end(durability)).await;
             answers.and(ended)
         }
         .await;
@@ -223,6 +227,12 @@ impl Advance {
         }
         Ok(())
     }
+}
+
+/// An end is told to people, so it must stay; what comes before it can be done again.
+fn durability(writes: &[Write]) -> Durability {
+    let ends = writes.iter().any(|write| matches!(write, Write::Complete { .. } | Write::Fail { .. }));
+    if ends { Durability::Full } else { Durability::Repeatable }
 }
 
 fn root(row: &Row) -> Result<Tree, Error> {

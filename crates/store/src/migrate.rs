@@ -5,7 +5,7 @@ use crate::{
     connect::Store,
     error::Error,
     statement::{self, SCHEMA_CREATE, SCHEMA_PUT, SCHEMA_VERSION},
-    transaction::{EXCLUSIVE, Transaction},
+    transaction::{Durability, EXCLUSIVE, Transaction},
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -109,12 +109,12 @@ impl Store {
         transaction.rows((&SCHEMA_CREATE, &[])).await?;
         let rows = transaction.rows((&SCHEMA_VERSION, &[])).await?;
         let Some(next) = missing(&rows)? else {
-            transaction.end().await?;
+            transaction.end(Durability::Full).await?;
             return Ok(None);
         };
         transaction.script(next.sql).await?;
         transaction.rows((&SCHEMA_PUT, &[&next.version, &next.name, &checksum(next.sql)])).await?;
-        transaction.end().await?;
+        transaction.end(Durability::Full).await?;
         tracing::info!(migration = next.name, "schema migrated");
         Ok(Some(next.name))
     }

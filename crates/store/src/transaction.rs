@@ -53,8 +53,12 @@ impl Transaction {
     }
 
     /// Commits. After a statement that failed, even one that could not be sent, it rolls back instead.
-    pub(crate) async fn end(&self) -> Result<(), Error> {
-        let word = if self.broken.load(Ordering::Relaxed) { "rollback" } else { "commit" };
+    pub(crate) async fn end(&self, durability: Durability) -> Result<(), Error> {
+        let word = match (self.broken.load(Ordering::Relaxed), durability) {
+            (true, _) => "rollback",
+            (false, Durability::Full) => "commit",
+            (false, Durability::Repeatable) => "set local synchronous_commit to off; commit",
+        };
         let ended = self.client.batch_execute(word).await;
         self.open.store(false, Ordering::Relaxed);
         self.done("commit", ended)
@@ -97,6 +101,15 @@ impl Drop for Transaction {
     }
 }
 
+/// What a crash of Postgres itself may undo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// Nothing: the commit waits for the disk.
+    Full,
+    /// The last moments, all of them from one point on: the work is found undone and done again.
+    Repeatable,
+}
+
 /// A statement that its connection knows, with its parameters.
 pub(crate) struct Prepared<'a> {
     name: &'static str,
@@ -117,7 +130,7 @@ impl Store {
         let rows = async {
             let prepared = transaction.prepare(calls).await?;
             let (begun, (rows, ended)) =
-                join(transaction.begin(opening), join(transaction.all(&prepared), transaction.end())).await;
+                join(transaction.begin(opening), join(transaction.all(&prepared), transaction.end(Durability::Full))).await;
             begun?;
             let rows = rows?;
             ended.map(|()| rows)

@@ -87,7 +87,8 @@ async fn every_order_ends_once_whatever_dies() {
     tokio::join!(give(&stack, orders), torment);
     stack.services = services;
     let total = i64::try_from(orders).unwrap();
-    until_ended(&stack, total, Duration::from_secs(120) + Duration::from_millis(200) * u32::try_from(orders).unwrap()).await;
+    until_ended(&stack, total, Duration::from_secs(120) + Duration::from_millis(200) * u32::try_from(orders).unwrap())
+        .await;
 
     check_rows(&stack, total).await;
     check_money(&stack, total).await;
@@ -105,7 +106,7 @@ async fn give(stack: &Stack, orders: usize) {
     assert_eq!(tasks.len(), orders);
 }
 
-/// Kills each service in turn, empties Redis, and cuts Postgres for five seconds, once.
+/// Kills each service in turn, empties Redis, and every third time cuts Postgres for five seconds or crashes it.
 async fn torment(stack: &Stack, services: &mut [(&'static str, Process)], round: usize) {
     for (_, process) in services {
         tokio::time::sleep(Duration::from_millis(400)).await;
@@ -113,17 +114,22 @@ async fn torment(stack: &Stack, services: &mut [(&'static str, Process)], round:
     }
     tokio::time::sleep(Duration::from_millis(400)).await;
     assert_eq!(stack.redis("FLUSHALL").await, "+OK");
-    if round == 0 {
-        stack.postgres.cut();
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        stack.postgres.heal();
+    match round % 3 {
+        0 => {
+            stack.postgres.cut();
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            stack.postgres.heal();
+        }
+        1 => stack.crash_postgres().await,
+        _ => {}
     }
 }
 
 async fn until_ended(stack: &Stack, total: i64, patience: Duration) {
     let start = Instant::now();
     loop {
-        let ended = "select count(*) from tasks where parent_id is null and state in ('completed', 'failed', 'cancelled')";
+        let ended =
+            "select count(*) from tasks where parent_id is null and state in ('completed', 'failed', 'cancelled')";
         let ended = stack.count(ended).await;
         if ended == total {
             return;
@@ -142,7 +148,8 @@ async fn check_rows(stack: &Stack, total: i64) {
     assert_eq!(stack.count("select count(*) from tasks").await, total * (1 + CHILDREN), "no task was made twice");
     let unsettled = "select count(*) from tasks where parent_id is not null and settled_at is null";
     assert_eq!(stack.count(unsettled).await, 0, "every end was taken in");
-    let twice = "select id from moves where went in ('completed', 'failed', 'cancelled') group by id having count(*) <> 1";
+    let twice =
+        "select id from moves where went in ('completed', 'failed', 'cancelled') group by id having count(*) <> 1";
     assert_eq!(stack.sql(twice).await, Vec::<Vec<String>>::new(), "every task ended exactly once");
     for row in stack.sql("select distinct came, went from moves").await {
         let (came, went): (State, State) = (row[0].parse().unwrap(), row[1].parse().unwrap());
@@ -167,7 +174,8 @@ async fn check_streams(stack: &Stack) {
     for topic in ["plan", "ask", "settled", "deliver", "command", "batch"] {
         for lane in ["", ".express"] {
             let key = format!("chavion:tasks.{topic}{lane}");
-            testkit::until(&format!("{key} is empty"), || async { stack.redis(&format!("XLEN {key}")).await == ":0" }).await;
+            testkit::until(&format!("{key} is empty"), || async { stack.redis(&format!("XLEN {key}")).await == ":0" })
+                .await;
         }
     }
     assert_eq!(stack.redis("XLEN chavion:dead").await, ":0", "no entry is dead");

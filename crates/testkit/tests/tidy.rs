@@ -61,7 +61,13 @@ fn files_are_short_and_say_what_they_are() {
 #[test]
 fn nothing_unfinished_is_left() {
     // Written in two parts, so that this file does not find itself.
-    let marks = [concat!("to", "do!("), concat!("unimple", "mented!("), concat!("FIX", "ME"), concat!("TO", "DO"), concat!("#[al", "low(")];
+    let marks = [
+        concat!("to", "do!("),
+        concat!("unimple", "mented!("),
+        concat!("FIX", "ME"),
+        concat!("TO", "DO"),
+        concat!("#[al", "low("),
+    ];
     let mut wrong = Vec::new();
     for path in files(&top().join("crates"), &[".rs", ".toml", ".sql", ".py"]) {
         for (number, line) in read(&path).lines().enumerate() {
@@ -78,7 +84,10 @@ fn no_crate_is_a_god_or_a_sink() {
     let mut lines: BTreeMap<String, usize> = BTreeMap::new();
     for entry in fs::read_dir(top().join("crates")).expect("there are crates").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        assert!(!["common", "core", "types", "util", "utils", "shared", "helpers"].contains(&name.as_str()), "{name} says nothing");
+        assert!(
+            !["common", "core", "types", "util", "utils", "shared", "helpers"].contains(&name.as_str()),
+            "{name} says nothing"
+        );
         let count = files(&entry.path(), &[".rs"]).iter().map(|path| read(path).lines().count()).sum();
         lines.insert(name, count);
     }
@@ -97,7 +106,9 @@ fn every_path_in_the_readme_exists() {
         for quoted in line.split('`').skip(1).step_by(2) {
             for word in quoted.split_whitespace() {
                 let word = word.trim_end_matches([',', '.', ';', ':']);
-                let is_ours = ["crates/", "scripts/", "docker/", "nginx/", "prometheus/", "grafana/", ".ci/"].iter().any(|start| word.starts_with(start));
+                let is_ours = ["crates/", "scripts/", "docker/", "nginx/", "prometheus/", "grafana/", ".ci/"]
+                    .iter()
+                    .any(|start| word.starts_with(start));
                 if is_ours && !word.contains(['*', '<', '{']) && !top().join(word).exists() {
                     wrong.push(format!("README.md:{}: {word} does not exist", number + 1));
                 }
@@ -115,8 +126,22 @@ fn every_path_in_the_readme_exists() {
 #[test]
 fn the_top_level_holds_what_the_readme_explains() {
     let known = [
-        "Cargo.toml", "Cargo.lock", "LICENSE", "README.md", "compose.yml", "clippy.toml", "deny.toml", "rustfmt.toml",
-        "rust-toolchain.toml", "crates", "docker", "nginx", "prometheus", "grafana", "scripts", "target",
+        "Cargo.toml",
+        "Cargo.lock",
+        "LICENSE",
+        "README.md",
+        "compose.yml",
+        "clippy.toml",
+        "deny.toml",
+        "rustfmt.toml",
+        "rust-toolchain.toml",
+        "crates",
+        "docker",
+        "nginx",
+        "prometheus",
+        "grafana",
+        "scripts",
+        "target",
     ];
     for entry in fs::read_dir(top()).expect("the top level can be read").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -129,7 +154,10 @@ fn versions_are_named_in_one_place() {
     for path in files(&top().join("crates"), &["Cargo.toml"]) {
         for line in read(&path).lines() {
             let is_version = line.split_once('=').is_some_and(|(key, value)| {
-                !key.contains('.') && !["name", "description", "path", "edition", "default-run"].contains(&key.trim()) && value.trim().starts_with('"') && value.as_bytes().get(2).is_some_and(u8::is_ascii_digit)
+                !key.contains('.')
+                    && !["name", "description", "path", "edition", "default-run"].contains(&key.trim())
+                    && value.trim().starts_with('"')
+                    && value.as_bytes().get(2).is_some_and(u8::is_ascii_digit)
             });
             assert!(!is_version, "{}: {line}: versions belong into the workspace's Cargo.toml", path.display());
         }

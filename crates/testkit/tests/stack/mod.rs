@@ -14,6 +14,7 @@ use testkit::{
     Proxy,
     process::{self, Process},
 };
+use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 /// How quickly the stack notices a death: short, so that tests need not wait for a lease of 30 s.
 const TIMES: [(&str, &str); 4] =
@@ -119,25 +120,41 @@ impl Stack {
         panic!("the gateway took no order for 30 s: {}", self.said("gateway"));
     }
 
-    /// Runs SQL past the proxy and returns the rows as text.
+    /// Runs SQL past the proxy and returns the rows as text; waits for a Postgres that is recovering.
     pub(crate) async fn sql(&self, statement: &str) -> Vec<Vec<String>> {
-        let (client, connection) = tokio_postgres::connect(&self.database_url, tokio_postgres::NoTls).await.unwrap();
+        let start = std::time::Instant::now();
+        loop {
+            match self.try_sql(statement).await {
+                Ok(rows) => return rows,
+                Err(error) => assert!(start.elapsed() < testkit::PATIENCE, "{statement}: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn try_sql(&self, statement: &str) -> Result<Vec<Vec<String>>, tokio_postgres::Error> {
+        let (client, connection) = tokio_postgres::connect(&self.database_url, tokio_postgres::NoTls).await?;
         let mut driver = tokio::task::JoinSet::new();
         driver.spawn(connection);
-        let messages = client.simple_query(statement).await.unwrap();
-        let row = |row: &tokio_postgres::SimpleQueryRow| (0..row.len()).map(|at| row.get(at).unwrap_or("").to_owned()).collect();
-        messages
+        let messages = client.simple_query(statement).await?;
+        let row = |row: &SimpleQueryRow| (0..row.len()).map(|at| row.get(at).unwrap_or("").to_owned()).collect();
+        Ok(messages
             .iter()
-            .filter_map(|message| match message {
-                tokio_postgres::SimpleQueryMessage::Row(found) => Some(row(found)),
-                _ => None,
-            })
-            .collect()
+            .filter_map(|message| if let SimpleQueryMessage::Row(found) = message { Some(row(found)) } else { None })
+            .collect())
     }
 
     /// Reads one number.
     pub(crate) async fn count(&self, statement: &str) -> i64 {
         self.sql(statement).await[0][0].parse().unwrap()
+    }
+
+    /// Crashes Postgres: a backend that dies by kill -9 takes the shared memory with it, and what was committed
+    /// without waiting for the disk is lost.
+    pub(crate) async fn crash_postgres(&self) {
+        let backend = self.count("select pid from pg_stat_activity where pid <> pg_backend_pid() and usename is not null and query <> '' limit 1").await;
+        let pid = rustix::process::Pid::from_raw(i32::try_from(backend).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     }
 
     /// Speaks one command to Redis and returns its answer's first line.
