@@ -20,7 +20,6 @@ use domain::{
 };
 use serde::Serialize;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use store::{AgentRow, NewPlaybook, Origin, PlaybookRow};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -77,7 +76,7 @@ pub(crate) async fn list(request: HttpRequest, gateway: Data<Gateway>) -> Result
     Ok(HttpResponse::Ok().json(PlaybooksShown { playbooks }))
 }
 
-/// Adds a recipe. It is TOML; a wrong one is refused with line and reason.
+/// Adds a recipe, or the next version of one that came this way. It is TOML; a wrong one is refused with line and reason.
 #[utoipa::path(post, path = "/api/playbooks", tag = "playbooks",
     request_body(content = String, content_type = "application/toml", description = "The recipe."),
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes the call safe to repeat.")),
@@ -85,7 +84,7 @@ pub(crate) async fn list(request: HttpRequest, gateway: Data<Gateway>) -> Result
         (status = 201, description = "Orders may name it now.", body = PlaybookShown),
         (status = 401, description = "No known key.", body = ProblemBody),
         (status = 403, description = "Not a master's key.", body = ProblemBody),
-        (status = 409, description = "Another recipe has the name.", body = ProblemBody),
+        (status = 409, description = "The program or its folder has a recipe of that name.", body = ProblemBody),
         (status = 413, description = "The body is too large.", body = ProblemBody),
         (status = 415, description = "Not application/toml.", body = ProblemBody),
         (status = 422, description = "The recipe is refused: `line` and why.", body = ProblemBody),
@@ -123,42 +122,23 @@ pub(crate) async fn put(
 
 async fn add(gateway: &Gateway, playbook: &Playbook, source: &str) -> Result<Done, Problem> {
     let current = gateway.store.playbooks_list().await?;
-    if let Some(taken) = current.iter().find(|row| row.name == playbook.name && row.source != source) {
+    let own = |row: &&PlaybookRow| row.name == playbook.name && row.origin != Origin::Api;
+    if let Some(taken) = current.iter().find(own) {
         return Err(name_taken(&playbook.name).with_fact("origin", taken.origin.as_str()));
     }
-    let mut all: Vec<NewPlaybook> = current.into_iter().filter(|row| row.name != playbook.name).map(kept).collect();
-    all.push(NewPlaybook {
-        hash: hash_of(&playbook.name, source),
-        name: playbook.name.clone(),
-        description: playbook.description.clone(),
-        source: source.to_owned(),
-        origin: Origin::Api,
-    });
-    gateway.store.playbooks_put(&all).await.map_err(|error| match &error {
-        // Somebody else took the name a moment ago.
-        store::Error::Statement { code: Some(code), .. } if code.code() == "23505" => name_taken(&playbook.name),
-        _ => error.into(),
-    })?;
+    let added = gateway.store.playbook_add(&NewPlaybook::of(playbook, source, Origin::Api)).await;
+    // The program took the name a moment ago.
+    added.map_err(|error| if error.is_taken() { name_taken(&playbook.name) } else { error.into() })?;
     let rows = gateway.store.playbooks_list().await?;
     let row = rows.into_iter().find(|row| row.name == playbook.name).ok_or_else(|| name_taken(&playbook.name))?;
     Ok(Done { status: StatusCode::CREATED, body: json!(PlaybookShown::from(row)), kept: None, task_id: None })
-}
-
-fn hash_of(name: &str, source: &str) -> String {
-    let hash = Sha256::new().chain_update(name).chain_update([0]).chain_update(source).finalize();
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// What is current and stays so.
-fn kept(row: PlaybookRow) -> NewPlaybook {
-    NewPlaybook { hash: row.hash, name: row.name, description: row.description, source: row.source, origin: row.origin }
 }
 
 fn name_taken(name: &str) -> Problem {
     Problem::new(Code::NameTaken, format!("Another playbook is called {name:?}.")).with_error(Wrong::new(
         "name",
         "is taken",
-        "a name that GET /api/playbooks does not list",
+        "a name that no playbook of the program or its folder has",
     ))
 }
 

@@ -73,6 +73,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Tells whether something else has the name already.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        matches!(self, Self::Statement { code: Some(code), .. } if *code == SqlState::UNIQUE_VIOLATION)
+    }
+
     /// Tells whether the same call may succeed later: the connection broke, the server restarts, is overloaded,
     /// or chose this transaction to resolve a conflict.
     #[must_use]

@@ -4,14 +4,14 @@ use crate::{
     connect::Store,
     error::Error,
     row::Columns,
-    statement::{PLAYBOOK_FIND, PLAYBOOK_LIST, PLAYBOOK_PUT, PLAYBOOK_RETIRE},
+    statement::{PLAYBOOK_FIND, PLAYBOOK_LIST, PLAYBOOK_PUT, PLAYBOOK_REPLACE, PLAYBOOK_RETIRE},
     text,
 };
 use domain::{playbook::Playbook, task::UnknownWord};
 use sha2::{Digest as _, Sha256};
 use std::{fmt::Write as _, str::FromStr};
 use time::OffsetDateTime;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::ToSql};
 
 /// Where a playbook came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -100,25 +100,20 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked, a text holds NUL, or a name comes twice.
     pub async fn playbooks_put(&self, playbooks: &[NewPlaybook]) -> Result<(), Error> {
-        for playbook in playbooks {
-            text::check("name", &playbook.name)?;
-            text::check("description", &playbook.description)?;
-            text::check("source", &playbook.source)?;
-        }
-        let column = |read: fn(&NewPlaybook) -> &str| playbooks.iter().map(read).collect::<Vec<_>>();
-        let hashes = column(|playbook| &playbook.hash);
+        let put = Put::of(playbooks)?;
+        self.exclusive(&[(&PLAYBOOK_RETIRE, &[&put.hashes]), (&PLAYBOOK_PUT, &put.parameters())]).await?;
+        Ok(())
+    }
+
+    /// Makes a playbook that came over the API the current one of its name, in place of its last version.
+    ///
+    /// # Errors
+    /// As [`Store::playbooks_put`]; [`Error::is_taken`] when the program or its folder has a playbook of that name.
+    pub async fn playbook_add(&self, playbook: &NewPlaybook) -> Result<(), Error> {
+        let put = Put::of(std::slice::from_ref(playbook))?;
         self.exclusive(&[
-            (&PLAYBOOK_RETIRE, &[&hashes]),
-            (
-                &PLAYBOOK_PUT,
-                &[
-                    &hashes,
-                    &column(|playbook| &playbook.name),
-                    &column(|playbook| &playbook.description),
-                    &column(|playbook| &playbook.source),
-                    &column(|playbook| playbook.origin.as_str()),
-                ],
-            ),
+            (&PLAYBOOK_REPLACE, &[&playbook.name, &playbook.hash]),
+            (&PLAYBOOK_PUT, &put.parameters()),
         ])
         .await?;
         Ok(())
@@ -138,6 +133,37 @@ impl Store {
     /// When the database cannot be asked.
     pub async fn playbooks_list(&self) -> Result<Vec<PlaybookRow>, Error> {
         self.rows(&PLAYBOOK_LIST, &[]).await?.iter().map(|row| read(row, PLAYBOOK_LIST.name)).collect()
+    }
+}
+
+/// Playbooks, column by column.
+struct Put<'a> {
+    hashes: Vec<&'a str>,
+    names: Vec<&'a str>,
+    descriptions: Vec<&'a str>,
+    sources: Vec<&'a str>,
+    origins: Vec<&'a str>,
+}
+
+impl<'a> Put<'a> {
+    fn of(playbooks: &'a [NewPlaybook]) -> Result<Self, Error> {
+        for playbook in playbooks {
+            text::check("name", &playbook.name)?;
+            text::check("description", &playbook.description)?;
+            text::check("source", &playbook.source)?;
+        }
+        let column = |read: fn(&NewPlaybook) -> &str| playbooks.iter().map(read).collect::<Vec<_>>();
+        Ok(Self {
+            hashes: column(|playbook| &playbook.hash),
+            names: column(|playbook| &playbook.name),
+            descriptions: column(|playbook| &playbook.description),
+            sources: column(|playbook| &playbook.source),
+            origins: column(|playbook| playbook.origin.as_str()),
+        })
+    }
+
+    fn parameters(&self) -> [&(dyn ToSql + Sync); 5] {
+        [&self.hashes, &self.names, &self.descriptions, &self.sources, &self.origins]
     }
 }
 

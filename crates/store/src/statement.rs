@@ -50,6 +50,7 @@ statements! {
     PLAYBOOK_LIST = "playbook_list",
     PLAYBOOK_NAMES = "playbook_names",
     PLAYBOOK_PUT = "playbook_put",
+    PLAYBOOK_REPLACE = "playbook_replace",
     PLAYBOOK_RETIRE = "playbook_retire",
     REPORT_FIND = "report_find",
     ROOT_END = "root_end",
