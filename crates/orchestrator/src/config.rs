@@ -68,7 +68,11 @@ impl Config {
         let webhook_secret = reader.secret_optional("WEBHOOK_SECRET", "signs the reports that go to webhooks");
         let provider_vars = catalogue.iter().flat_map(|known| provider_vars(&mut reader, vars, known)).collect();
         if sweep > stale {
-            reader.refuse("SWEEP_SECONDS", "is longer than STALE_SECONDS", "a sweep at least as often as tasks grow stale");
+            reader.refuse(
+                "SWEEP_SECONDS",
+                "is longer than STALE_SECONDS",
+                "a sweep at least as often as tasks grow stale",
+            );
         }
         let shown = reader.finish()?;
         let (Some(roster), Some(catalogue)) = (roster, catalogue) else {
@@ -126,7 +130,9 @@ fn read_roster(reader: &mut Reader<'_>) -> Option<Roster> {
     let (name, text) = read_file(reader, "AGENTS_FILE", "agents and departments (default: built in)")?
         .unwrap_or_else(|| ("agents.toml".to_owned(), AGENTS.to_owned()));
     Roster::parse(&name, &text)
-        .map_err(|error| reader.refuse("AGENTS_FILE", &format!("is refused: {error}"), "a file like the built-in agents.toml"))
+        .map_err(|error| {
+            reader.refuse("AGENTS_FILE", &format!("is refused: {error}"), "a file like the built-in agents.toml")
+        })
         .ok()
 }
 
@@ -134,7 +140,9 @@ fn read_catalogue(reader: &mut Reader<'_>) -> Option<Catalogue> {
     let found = read_file(reader, "PROVIDERS_FILE", "providers, models and prices (default: built in)")?;
     let parsed = found.map_or_else(Catalogue::built_in, |(name, text)| Catalogue::parse(&name, &text));
     parsed
-        .map_err(|error| reader.refuse("PROVIDERS_FILE", &format!("is refused: {error}"), "a file like the built-in providers.toml"))
+        .map_err(|error| {
+            reader.refuse("PROVIDERS_FILE", &format!("is refused: {error}"), "a file like the built-in providers.toml")
+        })
         .ok()
 }
 

@@ -46,11 +46,7 @@ pub(crate) struct Next {
 
 impl Next {
     /// Prepares an order for the decision: finds its playbook, starts it or starts it again.
-    pub(crate) async fn open<'a>(
-        &mut self,
-        parts: &Parts,
-        tree: &'a Tree,
-    ) -> Result<Option<Opened<'a>>, store::Error> {
+    pub(crate) async fn open<'a>(&mut self, parts: &Parts, tree: &'a Tree) -> Result<Option<Opened<'a>>, store::Error> {
         let root = &tree.root;
         if root.state.is_terminal() || root.state == State::Held {
             return Ok(None);

@@ -73,11 +73,13 @@ fn checked(config: &Config, file: &str, source: &str, origin: Origin) -> anyhow:
 
 fn read_folder(folder: &Path) -> anyhow::Result<Vec<(String, String)>> {
     let mut files = Vec::new();
-    let listing = std::fs::read_dir(folder).with_context(|| format!("PLAYBOOKS_DIR {} cannot be read", folder.display()))?;
+    let listing =
+        std::fs::read_dir(folder).with_context(|| format!("PLAYBOOKS_DIR {} cannot be read", folder.display()))?;
     for entry in listing {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "toml") {
-            let source = std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+            let source =
+                std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
             files.push((path.display().to_string(), source));
         }
     }

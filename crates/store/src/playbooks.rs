@@ -111,11 +111,8 @@ impl Store {
     /// As [`Store::playbooks_put`]; [`Error::is_taken`] when the program or its folder has a playbook of that name.
     pub async fn playbook_add(&self, playbook: &NewPlaybook) -> Result<(), Error> {
         let put = Put::of(std::slice::from_ref(playbook))?;
-        self.exclusive(&[
-            (&PLAYBOOK_REPLACE, &[&playbook.name, &playbook.hash]),
-            (&PLAYBOOK_PUT, &put.parameters()),
-        ])
-        .await?;
+        self.exclusive(&[(&PLAYBOOK_REPLACE, &[&playbook.name, &playbook.hash]), (&PLAYBOOK_PUT, &put.parameters())])
+            .await?;
         Ok(())
     }
 

@@ -130,7 +130,8 @@ impl Store {
         let rows = async {
             let prepared = transaction.prepare(calls).await?;
             let (begun, (rows, ended)) =
-                join(transaction.begin(opening), join(transaction.all(&prepared), transaction.end(Durability::Full))).await;
+                join(transaction.begin(opening), join(transaction.all(&prepared), transaction.end(Durability::Full)))
+                    .await;
             begun?;
             let rows = rows?;
             ended.map(|()| rows)

@@ -55,8 +55,7 @@ impl Fixture {
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
         vars.extend(own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let options =
-            Options { url: database.url.into(), max_connections: 4, application_name: "test".to_owned() };
+        let options = Options { url: database.url.into(), max_connections: 4, application_name: "test".to_owned() };
         let store = Store::connect(&options, &prometheus::Registry::new()).unwrap();
         store.migrate().await.unwrap();
         let options = bus::Options { url: redis.url.into(), prefix: redis.prefix, replica: "test".to_owned() };
@@ -79,7 +78,8 @@ impl Fixture {
     pub(crate) async fn give(&self, order: Order) -> Uuid {
         let id = Uuid::now_v7();
         let traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned());
-        let task = NewTask { id, order, created_by: "test".to_owned(), traceparent: traceparent.clone(), idempotency: None };
+        let task =
+            NewTask { id, order, created_by: "test".to_owned(), traceparent: traceparent.clone(), idempotency: None };
         assert_eq!(self.store.accept(&task).await.unwrap(), Accepted::Created);
         self.announce(id).await;
         id
