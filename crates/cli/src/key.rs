@@ -4,7 +4,7 @@ use crate::{
     args::KeyVerb,
     client::{Client, Done, done},
     output,
-    task::encoded,
+    task::uuid,
     tree::word,
 };
 use serde_json::{Value, json};
@@ -49,12 +49,8 @@ pub(crate) async fn run(client: &Client, verb: &KeyVerb, json: bool) -> Done {
             }
         }
         KeyVerb::Revoke { id } => {
-            client.delete(&format!("/api/keys/{}", encoded(id))).await?;
-            if json {
-                output::json(&json!({ "id": id, "revoked": true }))
-            } else {
-                output::say(&format!("{id} is revoked"))
-            }
+            client.delete(&format!("/api/keys/{}", uuid(id)?)).await?;
+            output::answer(json, &json!({ "id": id, "revoked": true }), &format!("{id} is revoked"));
         }
     }
     done()

@@ -18,11 +18,7 @@ pub(crate) async fn run(client: &Client, order: &Order, json: bool) -> Done {
     let task = give(client, order).await?;
     let id = tree::word(&task, "id");
     if order.detach {
-        if json {
-            output::json(&task)
-        } else {
-            output::say(id)
-        }
+        output::answer(json, &task, id);
         return done();
     }
     attend(client, id, json).await
@@ -63,7 +59,7 @@ pub(crate) async fn follow(client: &Client, id: &str, show: Show) -> Done {
             output::say(output::EMULATED);
         }
         if completed {
-            output::quote(&format!("\n{}\n\n", tree::word(&results, "report").trim_end()));
+            output::say(&format!("\n{}\n\n", tree::word(&results, "report").trim_end()));
         }
         output::say(&format!("---\n{}", tree::draw(&ended)));
         if !completed {

@@ -13,22 +13,26 @@ pub(crate) const EMULATED: &str = "\
 *** EMULATED: the emulator answers here, not a model. For real answers start Chavion with a provider's key
 *** (ANTHROPIC_API_KEY, OPENAI_API_KEY, GEMINI_API_KEY, …). · 모델이 아니라 에뮬레이터의 답입니다.";
 
-/// Writes an answer for people or programs, as it is.
+/// Writes an answer, as it is; on a terminal without what would steer it, for parts of it are the words of others.
 pub(crate) fn say(text: &str) {
+    let text = if is_read_by_a_person() { harmless(text) } else { text.to_owned() };
     let mut out = std::io::stdout().lock();
-    let _ =
-        out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") });
-    let _ = out.flush();
-}
-
-/// Writes a text of others: on a terminal without what would steer it.
-pub(crate) fn quote(text: &str) {
-    if std::io::stdout().is_terminal() { say(&harmless(text)) } else { say(text) }
+    let end: &[u8] = if text.ends_with('\n') { b"" } else { b"\n" };
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.write_all(end)).and_then(|()| out.flush());
 }
 
 /// Writes JSON for programs.
 pub(crate) fn json(value: &Value) {
     say(&serde_json::to_string_pretty(value).unwrap_or_default());
+}
+
+/// Writes an answer: JSON for programs, else a text for people.
+pub(crate) fn answer(as_json: bool, value: &Value, text: &str) {
+    if as_json {
+        json(value);
+    } else {
+        say(text);
+    }
 }
 
 /// Writes a line of progress.

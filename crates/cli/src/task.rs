@@ -1,11 +1,13 @@
 //! `chavion task`: new, ls, show, watch, cancel, retry.
 
 use crate::{
+    REFUSED,
     args::{TaskFilter, TaskVerb},
-    client::{Client, Done, done},
+    client::{Client, Done, Trouble, done},
     order, output, tree,
 };
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 /// Does what the verb says.
 pub(crate) async fn run(client: &Client, verb: &TaskVerb, json: bool) -> Done {
@@ -18,11 +20,7 @@ pub(crate) async fn run(client: &Client, verb: &TaskVerb, json: bool) -> Done {
                 ("priority", priority.as_ref()),
             ];
             let task = client.post("/api/tasks", &object(&given)).await?;
-            if json {
-                output::json(&task)
-            } else {
-                output::say(tree::word(&task, "id"))
-            }
+            output::answer(json, &task, tree::word(&task, "id"));
             done()
         }
         TaskVerb::Ls(filter) => {
@@ -41,33 +39,25 @@ pub(crate) async fn run(client: &Client, verb: &TaskVerb, json: bool) -> Done {
             done()
         }
         TaskVerb::Show { id } => {
-            let task = client.get(&path(id, "/tree")).await?;
-            if json {
-                output::json(&task)
-            } else {
-                output::quote(&described(&task))
-            }
+            let task = client.get(&path(id, "/tree")?).await?;
+            output::answer(json, &task, &described(&task));
             done()
         }
-        TaskVerb::Watch { id } => order::attend(client, &encoded(id), json).await,
+        TaskVerb::Watch { id } => order::attend(client, &uuid(id)?, json).await,
         TaskVerb::Cancel { id, reason } => {
-            let answer = client.post(&path(id, "/cancel"), &object(&[("reason", reason.as_ref())])).await?;
+            let answer = client.post(&path(id, "/cancel")?, &object(&[("reason", reason.as_ref())])).await?;
             let count = answer.get("cancelled").and_then(Value::as_array).map_or(0, Vec::len);
             said(&answer, &format!("{id} is cancelled ({count} tasks in all)"), json)
         }
         TaskVerb::Retry { id } => {
-            let answer = client.post(&path(id, "/retry"), &json!({})).await?;
+            let answer = client.post(&path(id, "/retry")?, &json!({})).await?;
             said(&answer, &format!("{id} runs again from what failed; watch it with: chavion task watch {id}"), json)
         }
     }
 }
 
 fn said(answer: &Value, text: &str, json: bool) -> Done {
-    if json {
-        output::json(answer)
-    } else {
-        output::say(text)
-    }
+    output::answer(json, answer, text);
     done()
 }
 
@@ -143,11 +133,17 @@ fn described(task: &Value) -> String {
     format!("{text}\n{}", tree::draw(task))
 }
 
-fn path(id: &str, rest: &str) -> String {
-    format!("/api/tasks/{}{rest}", encoded(id))
+fn path(id: &str, rest: &str) -> Result<String, Trouble> {
+    Ok(format!("/api/tasks/{}{rest}", uuid(id)?))
 }
 
-/// Keeps what a person typed inside its part of the URL.
-pub(crate) fn encoded(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.trim().as_bytes()).collect()
+/// Reads an id as a person typed or pasted it.
+pub(crate) fn uuid(text: &str) -> Result<String, Trouble> {
+    let refused = || {
+        Trouble::new(
+            REFUSED,
+            format!("{text:?} is no id; ids look like 01a1fc69-b056-7590-9c14-32d11501f95d and are listed by `ls`"),
+        )
+    };
+    text.trim().parse::<Uuid>().map(|id| id.to_string()).map_err(|_| refused())
 }

@@ -14,7 +14,7 @@ use crate::{
     vars::given,
     watch::Show,
 };
-use backing::Backing;
+use backing::{Backing, Behind};
 use boot::{ConfigError, Life};
 use serde_json::json;
 use services::{Configs, Services};
@@ -35,20 +35,23 @@ pub(crate) async fn run(args: &Up, place: &Place, json: bool) -> Done {
     // Read before anything is started, for what is wrong to be told at once.
     let first = Configs::read(&backing.vars).map_err(|error| refused(&error))?;
     ports::check_free(&first).map_err(failed)?;
-    backing.start().await.map_err(failed)?;
+    let mut behind = backing.start().await.map_err(failed)?;
     let done = match Configs::read(&backing.vars) {
-        Ok(configs) => serve(args, configs, &backing, json).await,
+        Ok(configs) => serve(args, configs, (&backing, &mut behind), json).await,
         Err(error) => Err(refused(&error)),
     };
-    backing.stop().await;
+    behind.stop().await;
+    if args.order.is_some() && !args.stay {
+        output::note("Stopped, with all orders kept; to read or give more, start again: chavion up");
+    }
     done
 }
 
-async fn serve(args: &Up, configs: Configs, backing: &Backing, json: bool) -> Done {
+async fn serve(args: &Up, configs: Configs, (backing, behind): (&Backing, &mut Behind), json: bool) -> Done {
     let common = configs.gateway.common.clone();
     let life = Life::start("chavion", &common).await.map_err(|error| Trouble::new(FAILED, error.to_string()))?;
     let ready = life.ready.part("services");
-    let mut given = None;
+    let (mut given, mut is_told) = (None, false);
     let ended = life
         .run(async {
             orchestrator::migrate(&configs.orchestrator).await?;
@@ -60,12 +63,15 @@ async fn serve(args: &Up, configs: Configs, backing: &Backing, json: bool) -> Do
                 greet(&address, backing, &life);
                 match &args.order {
                     Some(text) => given = Some(give(&address, &backing.key_file(), text, json).await),
-                    None if json => output::json(&json!({
-                        "url": address,
-                        "admin": life.admin.map(|admin| format!("http://{admin}")),
-                        "key_file": backing.key_file(),
-                        "emulated": backing.is_emulated(),
-                    })),
+                    None if json => {
+                        is_told = true;
+                        output::json(&json!({
+                            "url": address,
+                            "admin": life.admin.map(|admin| format!("http://{admin}")),
+                            "key_file": backing.key_file(),
+                            "emulated": backing.is_emulated(),
+                        }));
+                    }
                     None => {}
                 }
                 if args.order.is_some() && !args.stay {
@@ -75,28 +81,42 @@ async fn serve(args: &Up, configs: Configs, backing: &Backing, json: bool) -> Do
                 }
                 anyhow::Ok(())
             };
-            let (ran, fronted) = tokio::join!(services.run(), until(front, &life.stop));
-            fronted.and(ran)
+            let watch = async { Err(behind.until_broken().await) };
+            let (ran, fronted, watched) =
+                tokio::join!(services.run(), until(front, &life.stop), until(watch, &life.stop));
+            // What has brought the others down is the reason; what it made of them is not.
+            watched.and(fronted).and(ran)
         })
         .await;
     // What went wrong is told once, by our caller, and not by the log as well.
     let drained = life.end(Ok(())).await;
-    ended.map_err(|error| Trouble::new(FAILED, format!("{error:#}")))?;
-    match given {
-        Some(done) => done,
-        None if args.order.is_some() => Err(Trouble::new(
+    let done = match (ended, given) {
+        (Err(error), given) => {
+            is_told |= matches!(given, Some(Ok(_)));
+            Err(Trouble::new(FAILED, format!("{error:#}")))
+        }
+        (Ok(()), Some(given)) => given,
+        (Ok(()), None) if args.order.is_some() => Err(Trouble::new(
             INTERRUPTED,
             "stopped before the report was there. The order is kept: the next `chavion up` goes on with it",
         )),
-        None if drained == ExitCode::SUCCESS => Ok(DONE),
-        None => Err(Trouble::new(FAILED, "not everything ended in time; the log tells what")),
+        (Ok(()), None) if drained == ExitCode::SUCCESS => Ok(DONE),
+        (Ok(()), None) => Err(Trouble::new(FAILED, "not everything ended in time; the log tells what")),
+    };
+    match done {
+        // The one document that a program was promised is written; what came after it is for people.
+        Err(trouble) if json && is_told => {
+            output::trouble(&trouble, false);
+            Ok(trouble.code)
+        }
+        done => done,
     }
 }
 
-/// Does the front's part until the stop; its failure is a stop.
-async fn until(front: impl Future<Output = anyhow::Result<()>>, stop: &CancellationToken) -> anyhow::Result<()> {
+/// Does a part beside the services until the stop; its failure is a stop.
+async fn until(part: impl Future<Output = anyhow::Result<()>>, stop: &CancellationToken) -> anyhow::Result<()> {
     tokio::select! {
-        fronted = front => fronted.inspect_err(|_| stop.cancel()),
+        done = part => done.inspect_err(|_| stop.cancel()),
         () = stop.cancelled() => Ok(()),
     }
 }

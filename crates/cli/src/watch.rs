@@ -119,7 +119,7 @@ impl Screen {
     fn redraw(&mut self, task: &Value, (columns, rows): (usize, usize)) {
         let (ended, all) = tree::progress(task);
         let mut lines = tree::fit(tree::lines(task), columns, rows.saturating_sub(2));
-        lines.push(format!("{ended} of {all} parts have ended"));
+        lines.push(if all == 0 { "not divided yet".to_owned() } else { format!("{ended} of {all} parts have ended") });
         self.wipe();
         self.drawn = lines.len();
         // A line that the terminal takes for longer than we do must not wrap: the next drawing would miss it.

@@ -9,7 +9,7 @@ use crate::{
 };
 use boot::{Reader, Vars as _};
 use futures_util::future::join_all;
-use providers::{Catalogue, Providers};
+use providers::{Catalogue, Providers, Status};
 use secrecy::SecretString;
 use std::time::Duration;
 
@@ -113,11 +113,12 @@ pub(super) async fn providers() -> Vec<Finding> {
     if on.is_empty() {
         return vec![finding("providers", true, "no key is set: `chavion up` starts the emulator and says so")];
     }
-    join_all(on.into_iter().map(async |status| {
-        let (good, said) = reach(&status.base_url.unwrap_or_default()).await;
-        finding(format!("provider {}", status.provider), good, said)
-    }))
-    .await
+    join_all(on.into_iter().map(provider)).await
+}
+
+async fn provider(status: Status) -> Finding {
+    let (good, said) = reach(&status.base_url.unwrap_or_default()).await;
+    finding(format!("provider {}", status.provider), good, said)
 }
 
 /// Asks a provider's host for anything: any answer shows that it can be reached. Costs nothing and sends no key.

@@ -21,7 +21,7 @@ pub(crate) use place::{check_reachable, make_open};
 pub(crate) use programs::find;
 use std::{
     fs::File,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 use tokio::process::{Child, Command};
@@ -35,8 +35,8 @@ pub struct Servers {
     pub database_url: String,
     /// What `REDIS_URL` would say; holds a password when the servers are guarded.
     pub redis_url: String,
-    postgres: Child,
-    redis: Child,
+    postgres: (Child, PathBuf),
+    redis: (Child, PathBuf),
     /// Held while the folder is in use: two masters of one folder would ruin it.
     _lock: File,
 }
@@ -71,9 +71,20 @@ impl Servers {
         Ok(Self { database_url, redis_url, postgres, redis, _lock: lock })
     }
 
+    /// Waits until one of them ends although nobody asked it to, and returns what it said last.
+    pub(crate) async fn until_broken(&mut self) -> anyhow::Error {
+        let ((postgres, of_postgres), (redis, of_redis)) = (&mut self.postgres, &mut self.redis);
+        let (name, status, log) = tokio::select! {
+            status = postgres.wait() => ("postgres", status, of_postgres),
+            status = redis.wait() => ("redis-server", status, of_redis),
+        };
+        let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+        anyhow::anyhow!("the private {name} ended with {status}: {}", last_words(log))
+    }
+
     /// Ends both, Postgres with a clean checkpoint.
     pub async fn stop(mut self) {
-        for (child, name) in [(&mut self.redis, "redis-server"), (&mut self.postgres, "postgres")] {
+        for (child, name) in [(&mut self.redis.0, "redis-server"), (&mut self.postgres.0, "postgres")] {
             signal(child, rustix::process::Signal::INT);
             if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() {
                 tracing::warn!(name, "the server did not end in time and is killed");

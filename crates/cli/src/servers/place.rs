@@ -214,7 +214,7 @@ pub(crate) fn check_reachable(folder: &Path) -> anyhow::Result<()> {
             (false, true) => 0o010,
             (false, false) => 0o001,
         };
-        if meta.mode() & needed == 0 {
+        if meta.is_dir() && meta.mode() & needed == 0 {
             bail!(
                 "the data folder is in {}, which the user {} (the servers' own, as Postgres refuses to run as root) \
                  cannot enter; name another folder with --data, such as /var/lib/chavion",

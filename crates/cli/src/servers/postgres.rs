@@ -3,7 +3,10 @@
 use super::{Place, leftover, password, programs::need, until_ready};
 use anyhow::{Context as _, bail};
 use secrecy::{ExposeSecret as _, SecretString};
-use std::{path::Path, process::Stdio};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 use tokio::{io::AsyncWriteExt as _, process::Child};
 
 const USER: &str = "chavion";
@@ -21,7 +24,7 @@ pub(super) fn url(place: &Place) -> String {
 }
 
 /// Makes the cluster when there is none, and starts its server.
-pub(super) async fn start(place: &Place) -> anyhow::Result<Child> {
+pub(super) async fn start(place: &Place) -> anyhow::Result<(Child, PathBuf)> {
     let postgres = need("postgres")?;
     let data = place.folder.join("postgres");
     if data.join("PG_VERSION").exists() {
@@ -55,7 +58,7 @@ pub(super) async fn start(place: &Place) -> anyhow::Result<Child> {
     let mut child = command.stdout(Stdio::null()).stderr(sink).spawn().context("postgres cannot be started")?;
     let url = SecretString::from(url(place));
     until_ready(&mut child, &log, "postgres", || answers(place, &url)).await?;
-    Ok(child)
+    Ok((child, log))
 }
 
 /// Makes a cluster beside its place and moves it there when it is whole.

@@ -26,7 +26,7 @@ pub(super) fn url(place: &Place) -> String {
 }
 
 /// Starts the server on a unix socket that only its user and root may open.
-pub(super) async fn start(place: &Place) -> anyhow::Result<Child> {
+pub(super) async fn start(place: &Place) -> anyhow::Result<(Child, PathBuf)> {
     let redis = need("redis-server")?;
     let (home, socket) = (place.folder.join("redis"), socket(place));
     let pid_file = home.join("redis.pid");
@@ -56,8 +56,8 @@ pub(super) async fn start(place: &Place) -> anyhow::Result<Child> {
         // Where it has ended already, its log tells why.
         let _ = input.write_all(line.as_bytes()).await;
     }
-    until_ready(&mut child, &log, "redis-server", async || Ok(answers(place).await.is_some())).await?;
-    Ok(child)
+    until_ready(&mut child, &log, "redis-server", || async { Ok(answers(place).await.is_some()) }).await?;
+    Ok((child, log))
 }
 
 async fn answers(place: &Place) -> Option<()> {

@@ -19,15 +19,13 @@ use std::{
 /// Stands for servers that are not started yet, so that the rest of the settings can be checked before.
 const NOT_YET: [(&str, &str); 2] = [("DATABASE_URL", "postgresql://localhost"), ("REDIS_URL", "redis://localhost")];
 
-/// What is behind the services, and the variables that lead there.
+/// What has to be behind the services, and the variables that lead there.
 pub(super) struct Backing {
     /// The environment, filled in.
     pub(super) vars: Filled,
     folder: PathBuf,
     is_private: bool,
     is_emulated: bool,
-    servers: Option<Servers>,
-    emulator: Option<Running>,
 }
 
 impl Backing {
@@ -56,30 +54,31 @@ impl Backing {
         vars.set("GATEWAY_ADDR", "127.0.0.1:5002");
         vars.set("LOG_FORMAT", "pretty");
         vars.set("LOG", "warn");
-        Ok(Self { vars, folder, is_private, is_emulated: !any_provider()?, servers: None, emulator: None })
+        Ok(Self { vars, folder, is_private, is_emulated: !any_provider()? })
     }
 
     /// Starts what is needed and fills in the variables that lead to it.
     ///
     /// # Errors
     /// What does not start, and why; nothing is left running then.
-    pub(super) async fn start(&mut self) -> anyhow::Result<()> {
-        if self.is_private {
-            let servers = Servers::start_guarded(&self.folder, Reach::Sockets).await?;
+    pub(super) async fn start(&mut self) -> anyhow::Result<Behind> {
+        let emulator = if self.is_emulated {
+            let running = Emulator::start(emulator::Options::default()).await;
+            Some(running.context("the emulator cannot be started")?)
+        } else {
+            None
+        };
+        // Dropping the emulator ends it.
+        let servers =
+            if self.is_private { Some(Servers::start_guarded(&self.folder, Reach::Sockets).await?) } else { None };
+        if let Some(servers) = &servers {
             self.vars.set("DATABASE_URL", &servers.database_url);
             self.vars.set("REDIS_URL", &servers.redis_url);
-            self.servers = Some(servers);
         }
-        if self.is_emulated {
-            match Emulator::start(emulator::Options::default()).await {
-                Ok(running) => self.emulate(running),
-                Err(error) => {
-                    self.end().await;
-                    return Err(error).context("the emulator cannot be started");
-                }
-            }
+        if let Some(running) = &emulator {
+            self.emulate(running);
         }
-        Ok(())
+        Ok(Behind { servers, emulator })
     }
 
     /// Tells whether the emulator answers instead of models.
@@ -92,21 +91,7 @@ impl Backing {
         PathBuf::from(self.vars.get("FIRST_KEY_FILE").unwrap_or_default())
     }
 
-    /// Ends what was started.
-    pub(super) async fn stop(mut self) {
-        self.end().await;
-    }
-
-    async fn end(&mut self) {
-        if let Some(emulator) = self.emulator.take() {
-            emulator.stop().await;
-        }
-        if let Some(servers) = self.servers.take() {
-            servers.stop().await;
-        }
-    }
-
-    fn emulate(&mut self, running: Running) {
+    fn emulate(&mut self, running: &Running) {
         for (provider, base) in [
             ("ANTHROPIC", running.anthropic_base()),
             ("OPENAI", running.openai_base()),
@@ -115,7 +100,32 @@ impl Backing {
             self.vars.set(&format!("{provider}_BASE_URL"), base);
             self.vars.set(&format!("{provider}_API_KEY"), "emulated");
         }
-        self.emulator = Some(running);
+    }
+}
+
+/// What runs behind the services because nothing else was named.
+pub(super) struct Behind {
+    servers: Option<Servers>,
+    emulator: Option<Running>,
+}
+
+impl Behind {
+    /// Waits until one of the private servers ends unasked, and returns why; for ever when there are none.
+    pub(super) async fn until_broken(&mut self) -> anyhow::Error {
+        match &mut self.servers {
+            Some(servers) => servers.until_broken().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Ends what was started.
+    pub(super) async fn stop(self) {
+        if let Some(emulator) = self.emulator {
+            emulator.stop().await;
+        }
+        if let Some(servers) = self.servers {
+            servers.stop().await;
+        }
     }
 }
 

@@ -1,0 +1,81 @@
+//! `.env.example` names every variable that the services read, with its default, and no other.
+
+use boot::{ConfigError, Variable};
+use providers::Catalogue;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+/// STYLE: no service has more variables of its own than this.
+const MOST: usize = 15;
+
+type Service = (&'static str, Vec<Variable>);
+
+/// What each service asks for when nothing is set.
+fn services() -> [Service; 4] {
+    let nothing: BTreeMap<String, String> = BTreeMap::new();
+    let asked = |error: Option<ConfigError>| error.expect("two variables are required").variables;
+    [
+        ("gateway", asked(gateway::Config::read(&nothing).err())),
+        ("orchestrator", asked(orchestrator::Config::read(&nothing).err())),
+        ("executor", asked(executor::Config::read(&nothing).err())),
+        ("batch-poller", asked(batch_poller::Config::read(&nothing).err())),
+    ]
+}
+
+/// The names and values of the file, in order.
+fn written() -> Vec<(String, String)> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.env.example");
+    let text = std::fs::read_to_string(file).unwrap();
+    let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| line.split_once('=').unwrap_or_else(|| panic!("{line}")))
+        .map(|(n, v)| (n.to_owned(), v.to_owned()))
+        .collect()
+}
+
+/// The variables of the built-in providers, which the orchestrator reads when they are set.
+fn of_providers() -> BTreeSet<String> {
+    let providers = Catalogue::built_in().unwrap().providers;
+    let names =
+        providers.into_iter().flat_map(|it| [Some(it.key_variable), Some(it.base_url_variable), it.model_variable]);
+    names.flatten().collect()
+}
+
+#[test]
+fn the_file_names_every_variable_once_and_no_other() {
+    let names: Vec<String> = written().into_iter().map(|(name, _)| name).collect();
+    let written: BTreeSet<String> = names.iter().cloned().collect();
+    assert_eq!(written.len(), names.len(), "a variable is there twice");
+    let mut read = of_providers();
+    read.extend(services().into_iter().flat_map(|(_, variables)| variables).map(|variable| variable.name));
+    let missing: Vec<_> = read.difference(&written).collect();
+    let stale: Vec<_> = written.difference(&read).collect();
+    assert!(missing.is_empty() && stale.is_empty(), "missing: {missing:?}; read by nobody: {stale:?}");
+}
+
+#[test]
+fn every_value_in_the_file_is_the_default_in_the_code() {
+    let all: Vec<Variable> = services().into_iter().flat_map(|(_, variables)| variables).collect();
+    for (name, value) in written() {
+        let defaults: BTreeSet<String> =
+            all.iter().filter(|it| it.name == name).filter_map(|it| it.default.clone()).collect();
+        // Where services differ, or a default cannot be written down, the line above says so in words.
+        if defaults.len() == 1 {
+            assert!(defaults.contains(&value), "{name}={value}, but the code says {defaults:?}");
+        } else {
+            assert_eq!(value, "", "{name} has {defaults:?}");
+        }
+    }
+}
+
+#[test]
+fn no_service_has_too_many_variables() {
+    let services = services();
+    let in_all = |name: &str| services.iter().all(|(_, variables)| variables.iter().any(|it| it.name == name));
+    for (service, variables) in &services {
+        let own: Vec<&str> = variables.iter().map(|it| it.name.as_str()).filter(|name| !in_all(name)).collect();
+        assert!(own.len() <= MOST, "{service} has {}: {own:?}", own.len());
+    }
+}
