@@ -19,6 +19,7 @@ use anyhow::bail;
 use place::Place;
 pub(crate) use place::{check_reachable, make_open};
 pub(crate) use programs::find;
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs::File,
     path::{Path, PathBuf},
@@ -66,9 +67,21 @@ impl Servers {
         let place = Place::prepare(folder)?;
         let lock = place.lock()?;
         let place = place.furnish(reach, guarded)?;
-        let (postgres, redis) = tokio::try_join!(postgres::start(&place), redis::start(&place))?;
         let (database_url, redis_url) = (postgres::url(&place), redis::url(&place));
-        Ok(Self { database_url, redis_url, postgres, redis, _lock: lock })
+        match tokio::join!(postgres::start(&place), redis::start(&place)) {
+            (Ok(postgres), Ok(redis)) => Ok(Self { database_url, redis_url, postgres, redis, _lock: lock }),
+            (postgres, redis) => {
+                let mut failed = Vec::new();
+                for (started, name) in [(redis, "redis-server"), (postgres, "postgres")] {
+                    match started {
+                        Ok((mut child, _)) => end(&mut child, name).await,
+                        Err(error) => failed.push(format!("{error:#}")),
+                    }
+                }
+                failed.extend(place.scant_room());
+                bail!("{}", failed.join("; "))
+            }
+        }
     }
 
     /// Waits until one of them ends although nobody asked it to, and returns what it said last.
@@ -84,13 +97,8 @@ impl Servers {
 
     /// Ends both, Postgres with a clean checkpoint.
     pub async fn stop(mut self) {
-        for (child, name) in [(&mut self.redis.0, "redis-server"), (&mut self.postgres.0, "postgres")] {
-            signal(child, rustix::process::Signal::INT);
-            if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() {
-                tracing::warn!(name, "the server did not end in time and is killed");
-                let _ = child.kill().await;
-            }
-        }
+        end(&mut self.redis.0, "redis-server").await;
+        end(&mut self.postgres.0, "postgres").await;
     }
 }
 
@@ -119,10 +127,15 @@ pub enum Reach {
     Loopback,
 }
 
-fn signal(child: &Child, signal: rustix::process::Signal) {
-    if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw) {
+/// Asks a server to end, and kills it when it does not.
+async fn end(child: &mut Child, name: &str) {
+    if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
         // An error means that it has ended already.
-        let _ = rustix::process::kill_process(pid, signal);
+        let _ = kill_process(pid, Signal::INT);
+    }
+    if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() {
+        tracing::warn!(name, "the server did not end in time and is killed");
+        let _ = child.kill().await;
     }
 }
 

@@ -18,6 +18,9 @@ use tokio::process::Command;
 /// The longest path of a unix socket that Linux takes, less the longest name that is put into the folder.
 const LONGEST_SOCKET_FOLDER: usize = 107 - "/.s.PGSQL.65535".len();
 
+/// With less room on its disk than this, in MiB, a server may not start.
+const ROOM: u64 = 64;
+
 /// Where the servers keep their files, and as whom they run.
 pub(super) struct Place {
     pub(super) folder: PathBuf,
@@ -135,6 +138,13 @@ impl Place {
             self.user.as_ref().map_or(Ok(()), |user| fchown(&file, Some(user.uid), Some(user.gid)))
         };
         write().with_context(|| format!("{} cannot be written", path.display()))
+    }
+
+    /// Tells that the disk is nearly full, when it is: a server that cannot write cannot say so in its log either.
+    pub(super) fn scant_room(&self) -> Option<String> {
+        let disk = rustix::fs::statvfs(&self.folder).ok()?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize) >> 20;
+        (free < ROOM).then(|| format!("the disk of {} has only {free} MiB left", self.folder.display()))
     }
 
     /// A command that runs as the servers' user and dies with this process, however that ends.
