@@ -26,9 +26,6 @@ use uuid::Uuid;
 const AGAIN: Duration = Duration::from_millis(100);
 /// Connections to Postgres: for claims, ends and the lease.
 const CONNECTIONS: usize = 4;
-/// How long before the end of the drain the commands that still run are killed, so that their ends can be written.
-const LAST_WORDS: Duration = Duration::from_secs(5);
-
 /// What every handler of this service holds.
 #[derive(Debug)]
 struct Parts {
@@ -101,7 +98,7 @@ impl Service {
         tokio::select! {
             () = consumer.run(stop.clone(), handler) => Ok(()),
             () = parts.leases.keep(&parts.store, &parts.config.common.replica, lease) => bail!("the leases are not kept"),
-            () = cut_in_time(&parts) => bail!("the drain has no end"),
+            () = parts.leases.cut_in_time(&parts.life.stop, parts.config.common.drain) => bail!("the drain has no end"),
         }
     }
 }
@@ -128,13 +125,4 @@ async fn try_sandbox(parts: &Parts, ready: &Part) -> anyhow::Result<()> {
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// After the stop, lets commands run until shortly before the end of the drain, then kills them. Does not end.
-async fn cut_in_time(parts: &Parts) {
-    parts.life.stop.cancelled().await;
-    let drain = parts.config.common.drain;
-    tokio::time::sleep(drain.saturating_sub(LAST_WORDS.min(drain / 2))).await;
-    parts.leases.cut();
-    std::future::pending::<()>().await;
 }

@@ -190,7 +190,7 @@ impl TaskShown {
             description: order.description.clone(),
             agent: None,
             pace: order.pace.as_str(),
-            deadline: order.deadline.map(|deadline| deadline.to_offset(UtcOffset::UTC)),
+            deadline: order.deadline.and_then(|deadline| deadline.checked_to_offset(UtcOffset::UTC)),
             playbook: order.playbook.clone(),
             deliver: order.deliver.iter().map(DeliverShown::from).collect(),
             agents: order.agents.clone(),

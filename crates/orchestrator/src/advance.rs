@@ -8,9 +8,10 @@
 use crate::{AGAIN, Parts, next::Next, topics};
 use boot::Tasks;
 use bus::Delivery;
-use domain::advance as decision;
+use domain::{advance as decision, task::State};
+use serde_json::Value;
 use std::{collections::HashMap, sync::Arc};
-use store::Outcome;
+use store::{End, Finished, Outcome};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -27,6 +28,8 @@ pub(crate) struct Job {
     pub(crate) outcome: Option<Outcome>,
     /// Acknowledged after the commit.
     pub(crate) delivery: Delivery,
+    /// The task and the attempt whose lease is kept until the commit.
+    pub(crate) held: Option<(Uuid, i32)>,
 }
 
 /// The way into the lanes.
@@ -70,21 +73,42 @@ async fn run(parts: Arc<Parts>, mut receiver: mpsc::Receiver<Job>) {
 /// Carries a slice forward; one bad order among many is found and set apart.
 async fn slice(parts: &Parts, jobs: Vec<Job>) {
     match until_settled(parts, &jobs).await {
-        Ok(()) => jobs.into_iter().for_each(|job| job.delivery.ack()),
+        Ok(()) => jobs.into_iter().for_each(|job| done(parts, job)),
         Err(error) if jobs.len() == 1 => {
-            tracing::error!(%error, "an order could not be carried forward");
-            jobs.into_iter().for_each(|job| job.delivery.fail(error.to_string()));
+            for job in jobs {
+                give_up(parts, job, &error).await;
+            }
         }
         Err(_) => {
             for job in jobs {
                 match until_settled(parts, std::slice::from_ref(&job)).await {
-                    Ok(()) => job.delivery.ack(),
-                    Err(error) => {
-                        tracing::error!(%error, root = %job.root, "an order could not be carried forward");
-                        job.delivery.fail(error.to_string());
-                    }
+                    Ok(()) => done(parts, job),
+                    Err(error) => give_up(parts, job, &error).await,
                 }
             }
+        }
+    }
+}
+
+fn done(parts: &Parts, job: Job) {
+    if let Some((id, attempt)) = job.held {
+        parts.leases.release(id, attempt);
+    }
+    job.delivery.ack();
+}
+
+/// Ends an order that cannot be carried forward: left alone, its asks would be asked and paid for again and again.
+async fn give_up(parts: &Parts, job: Job, error: &store::Error) {
+    tracing::error!(%error, root = %job.root, "an order cannot be carried forward and is ended");
+    let reason = "This version of Chavion could not carry the order forward; the log of the orchestrator says why.";
+    match parts.store.give_up(job.root, reason).await {
+        Ok(()) => done(parts, job),
+        Err(also) => {
+            tracing::error!(error = %also, root = %job.root, "nor can it be ended; it is tried again");
+            if let Some((id, attempt)) = job.held {
+                parts.leases.release(id, attempt);
+            }
+            job.delivery.fail(error.to_string());
         }
     }
 }
@@ -93,11 +117,16 @@ async fn slice(parts: &Parts, jobs: Vec<Job>) {
 async fn until_settled(parts: &Parts, jobs: &[Job]) -> Result<(), store::Error> {
     loop {
         match once(parts, jobs).await {
-            Err(error) if error.is_transient() => {
+            Ok(()) => return Ok(()),
+            Err(error) => {
+                // A crash of Postgres may have undone what was committed last.
+                parts.recent.forget();
+                if !error.is_transient() {
+                    return Err(error);
+                }
                 tracing::warn!(%error, orders = jobs.len(), "Postgres could not take a slice; it is tried again");
                 tokio::time::sleep(AGAIN).await;
             }
-            other => return other,
         }
     }
 }
@@ -120,12 +149,29 @@ async fn once(parts: &Parts, jobs: &[Job]) -> Result<(), store::Error> {
             plans.push(opened);
         }
     }
-    let results = if wanted.is_empty() { HashMap::new() } else { transaction.results(&wanted).await? };
+    let brought = brought(&outcomes, &transaction.finished);
+    let mut results: HashMap<Uuid, Value> = brought.iter().map(|(id, result)| (*id, (*result).clone())).collect();
+    let missing = parts.recent.find(&wanted, &mut results);
+    results.extend(transaction.results(&missing).await?);
     for opened in &plans {
         next.take(opened, decision::advance(&opened.plan(parts), &opened.children, &results));
     }
     drop(plans);
     transaction.commit(&next.writes).await?;
+    for (id, result) in brought {
+        parts.recent.keep(id, result);
+    }
+    parts.recent.let_go(next.let_go.iter().copied());
     next.announce(parts).await;
     Ok(())
+}
+
+/// What the completed tasks among the outcomes brought, as far as Postgres took them.
+fn brought<'a>(outcomes: &'a [Outcome], finished: &[Finished]) -> Vec<(Uuid, &'a Value)> {
+    let taken = |id: Uuid| finished.iter().any(|done| done.id == id && done.state == State::Completed);
+    let result = |outcome: &'a Outcome| match &outcome.end {
+        End::Completed { result } => Some((outcome.id, result)),
+        End::Failed(_) | End::Again { .. } => None,
+    };
+    outcomes.iter().filter_map(result).filter(|(id, _)| taken(*id)).collect()
 }

@@ -22,39 +22,44 @@ use std::{
     time::{Duration, Instant},
 };
 use store::{Charge, Claimed, End, Outcome};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Claims a slice in one statement and asks each on its own.
 pub(crate) async fn handle(parts: Arc<Parts>, advancer: Advancer, tasks: Tasks, slice: Vec<Delivery>) {
-    let Some(claimed) = claim(&parts, Kind::Ask, &slice).await else {
+    let Some(mut claimed) = claim(&parts, Kind::Ask, &slice).await else {
         slice.into_iter().for_each(|delivery| delivery.fail("the claim failed"));
         return;
     };
     for delivery in slice {
-        let Some(task) = claimed.get(&delivery.entry.id).cloned() else {
+        // Taken out: a name that comes twice in a slice is performed once.
+        let Some(task) = claimed.remove(&delivery.entry.id) else {
             // Someone was faster, or the task was cancelled.
             delivery.ack();
             continue;
         };
         let (parts, advancer) = (Arc::clone(&parts), advancer.clone());
         tasks.spawn("ask", async move {
-            let lost = parts.leases.hold(task.id, task.attempt);
+            let (lost, cut) = (parts.leases.hold(task.id, task.attempt), parts.leases.end());
             let span = tracing::info_span!("ask", task = %task.id, agent = task.agent.as_deref());
             let outcome = tokio::select! {
-                outcome = trace::scope(span, task.traceparent.as_deref(), ask(&parts, &task)) => Some(outcome),
-                () = lost.cancelled() => None,
+                outcome = trace::scope(span, task.traceparent.as_deref(), ask(&parts, &task, &lost)) => outcome,
+                // The drain ends: whoever comes next asks again at once instead of waiting for the lease.
+                () = cut.cancelled() => again(&task),
             };
-            match outcome {
-                Some(outcome) => advancer.submit(Job { root: task.root_id, outcome: Some(outcome), delivery }).await,
-                None => delivery.ack(),
-            }
-            parts.leases.release(task.id, task.attempt);
+            let held = Some((task.id, task.attempt));
+            advancer.submit(Job { root: task.root_id, outcome: Some(outcome), delivery, held }).await;
         });
     }
 }
 
+fn again(task: &Claimed) -> Outcome {
+    let end = End::Again { not_before_ms: 0, reason: "its orchestrator stopped under it".to_owned() };
+    Outcome::plain(task.id, task.root_id, Some(task.attempt), end)
+}
+
 /// Claims the tasks of a slice; `None` when Postgres refuses for good.
-pub(crate) async fn claim(parts: &Parts, kind: Kind, slice: &[Delivery]) -> Option<HashMap<Uuid, Arc<Claimed>>> {
+pub(crate) async fn claim(parts: &Parts, kind: Kind, slice: &[Delivery]) -> Option<HashMap<Uuid, Claimed>> {
     let ids: Vec<Uuid> = slice.iter().map(|delivery| delivery.entry.id).collect();
     loop {
         match parts.store.claim(&ids, kind, &parts.config.common.replica, parts.config.lease, false).await {
@@ -64,7 +69,7 @@ pub(crate) async fn claim(parts: &Parts, kind: Kind, slice: &[Delivery]) -> Opti
                     .map(|task| topics::event(task.id, State::InProgress, task.traceparent.as_deref()))
                     .collect();
                 topics::tell(&parts.bus, &[], &events).await;
-                return Some(claimed.into_iter().map(|task| (task.id, Arc::new(task))).collect());
+                return Some(claimed.into_iter().map(|task| (task.id, task)).collect());
             }
             Err(error) if error.is_transient() => {
                 tracing::warn!(%error, "Postgres could not claim a slice; it is tried again");
@@ -99,10 +104,10 @@ impl Spent {
     }
 }
 
-async fn ask(parts: &Parts, task: &Claimed) -> Outcome {
+async fn ask(parts: &Parts, task: &Claimed, lost: &CancellationToken) -> Outcome {
     let mut spent = Spent::default();
     let end = match &task.work {
-        Work::Ask(work) => match answer(parts, task, work, &mut spent).await {
+        Work::Ask(work) => match answer(parts, task, work, (&mut spent, lost)).await {
             Ok(answer) => End::Completed { result: serde_json::json!({ "text": answer.text, "data": answer.data }) },
             Err(failure) => End::Failed(failure),
         },
@@ -135,7 +140,15 @@ async fn ask(parts: &Parts, task: &Claimed) -> Outcome {
 }
 
 /// Asks along the agent's models until one answers; a misfit is asked again with what was wrong.
-async fn answer(parts: &Parts, task: &Claimed, work: &AskWork, spent: &mut Spent) -> Result<Answer, Failure> {
+///
+/// A call that is under way is not broken off when the task is lost or cancelled: its provider bills it, and only its
+/// answer says how much. It is not followed by another.
+async fn answer(
+    parts: &Parts,
+    task: &Claimed,
+    work: &AskWork,
+    (spent, lost): (&mut Spent, &CancellationToken),
+) -> Result<Answer, Failure> {
     let deadline = Instant::now() + Duration::from_millis(work.timeout_ms);
     let models: Vec<&String> = work.models.iter().filter(|model| parts.providers.serves(model)).collect();
     if models.is_empty() {
@@ -145,6 +158,9 @@ async fn answer(parts: &Parts, task: &Claimed, work: &AskWork, spent: &mut Spent
     for model in models {
         let mut request = request(task, work, model);
         for round in 0..=work.retry {
+            if lost.is_cancelled() {
+                return Err(Failure::new(Cause::Cancelled, "it was cancelled or taken over while it ran"));
+            }
             request.timeout = deadline.saturating_duration_since(Instant::now());
             if request.timeout.is_zero() {
                 return Err(Failure::new(Cause::TimedOut, format!("no answer within {} s", work.timeout_ms / 1000)));

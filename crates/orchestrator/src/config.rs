@@ -131,7 +131,7 @@ fn read_roster(reader: &mut Reader<'_>) -> Option<Roster> {
         .unwrap_or_else(|| ("agents.toml".to_owned(), AGENTS.to_owned()));
     Roster::parse(&name, &text)
         .map_err(|error| {
-            reader.refuse("AGENTS_FILE", &format!("is refused: {error}"), "a file like the built-in agents.toml")
+            reader.refuse("AGENTS_FILE", &format!("is refused: {error}"), "a file like the built-in agents.toml");
         })
         .ok()
 }
@@ -141,7 +141,7 @@ fn read_catalogue(reader: &mut Reader<'_>) -> Option<Catalogue> {
     let parsed = found.map_or_else(Catalogue::built_in, |(name, text)| Catalogue::parse(&name, &text));
     parsed
         .map_err(|error| {
-            reader.refuse("PROVIDERS_FILE", &format!("is refused: {error}"), "a file like the built-in providers.toml")
+            reader.refuse("PROVIDERS_FILE", &format!("is refused: {error}"), "a file like the built-in providers.toml");
         })
         .ok()
 }

@@ -38,12 +38,12 @@ pub(crate) fn courier() -> Result<reqwest::Client, reqwest::Error> {
 
 /// Claims a slice of deliveries and makes each on its own.
 pub(crate) async fn handle(parts: Arc<Parts>, advancer: Advancer, tasks: Tasks, slice: Vec<Delivery>) {
-    let Some(claimed) = ask::claim(&parts, Kind::Deliver, &slice).await else {
+    let Some(mut claimed) = ask::claim(&parts, Kind::Deliver, &slice).await else {
         slice.into_iter().for_each(|delivery| delivery.fail("the claim failed"));
         return;
     };
     for delivery in slice {
-        let Some(task) = claimed.get(&delivery.entry.id).cloned() else {
+        let Some(task) = claimed.remove(&delivery.entry.id) else {
             delivery.ack();
             continue;
         };
@@ -52,26 +52,14 @@ pub(crate) async fn handle(parts: Arc<Parts>, advancer: Advancer, tasks: Tasks, 
             let lost = parts.leases.hold(task.id, task.attempt);
             let span = tracing::info_span!("deliver", task = %task.id);
             let end = tokio::select! {
-                end = trace::scope(span, task.traceparent.as_deref(), deliver(&parts, &task)) => Some(end),
-                () = lost.cancelled() => None,
+                end = trace::scope(span, task.traceparent.as_deref(), deliver(&parts, &task)) => end,
+                // Cancelled, taken over, or the drain ends: whether it arrived is not known, so it is tried again.
+                () = lost.cancelled() => End::Again { not_before_ms: 0, reason: "its courier was stopped".to_owned() },
             };
-            match end {
-                Some(end) => {
-                    parts.metrics.delivered(&end);
-                    let outcome = Outcome {
-                        id: task.id,
-                        root_id: task.root_id,
-                        attempt: Some(task.attempt),
-                        end,
-                        model: None,
-                        emulated: false,
-                        charge: None,
-                    };
-                    advancer.submit(Job { root: task.root_id, outcome: Some(outcome), delivery }).await;
-                }
-                None => delivery.ack(),
-            }
-            parts.leases.release(task.id, task.attempt);
+            parts.metrics.delivered(&end);
+            let outcome = Outcome::plain(task.id, task.root_id, Some(task.attempt), end);
+            let held = Some((task.id, task.attempt));
+            advancer.submit(Job { root: task.root_id, outcome: Some(outcome), delivery, held }).await;
         });
     }
 }

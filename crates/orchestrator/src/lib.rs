@@ -9,6 +9,7 @@ mod facts;
 mod metrics;
 mod next;
 mod playbooks;
+mod recent;
 mod settle;
 mod sweep;
 mod topics;
@@ -35,6 +36,7 @@ struct Parts {
     /// Posts reports; separate from the providers' client, which follows their rules.
     courier: reqwest::Client,
     playbooks: playbooks::Playbooks,
+    recent: recent::Recent,
     leases: Leases,
     metrics: metrics::Metrics,
 }
@@ -71,8 +73,9 @@ impl Service {
         let providers = providers::Providers::new(config.catalogue.clone(), &keys, &life.registry)?;
         let courier = deliver::courier().context("the couriers' HTTP client")?;
         let metrics = metrics::Metrics::new(&life.registry)?;
-        let (playbooks, leases) = (playbooks::Playbooks::default(), Leases::default());
-        let parts = Arc::new(Parts { config, store, bus, providers, courier, playbooks, leases, metrics });
+        let (playbooks, recent, leases) =
+            (playbooks::Playbooks::default(), recent::Recent::default(), Leases::default());
+        let parts = Arc::new(Parts { config, store, bus, providers, courier, playbooks, recent, leases, metrics });
         Ok(Self { parts, life: life.clone(), postgres, redis })
     }
 
@@ -94,6 +97,7 @@ impl Service {
         // What is finished during a drain still needs its lease: the keeper ends after the last task.
         tokio::select! {
             () = consume(&parts, &life) => Ok(()),
+            () = parts.leases.cut_in_time(&life.stop, parts.config.common.drain) => bail!("the drain has no end"),
             () = parts.leases.keep(&parts.store, &parts.config.common.replica, parts.config.lease) => bail!("the leases are not kept"),
         }
     }

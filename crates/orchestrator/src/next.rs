@@ -40,6 +40,8 @@ impl Opened<'_> {
 pub(crate) struct Next {
     pub(crate) writes: Vec<Write>,
     pub(crate) events: Vec<Entry>,
+    /// The tasks of orders that end with this slice.
+    pub(crate) let_go: Vec<Uuid>,
     names: Vec<(Topic, Lane, Entry)>,
     ended: Vec<State>,
 }
@@ -79,6 +81,9 @@ impl Next {
     pub(crate) fn take(&mut self, opened: &Opened<'_>, actions: Vec<Action>) {
         let order = opened.root;
         let root = order.id;
+        if actions.iter().any(|action| matches!(action, Action::Complete { .. } | Action::Fail { .. })) {
+            self.let_go.extend(opened.children.iter().map(|child| child.id));
+        }
         for action in actions {
             match action {
                 Action::Create(child) => {

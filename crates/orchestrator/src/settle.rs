@@ -11,7 +11,7 @@ use uuid::Uuid;
 /// Hands new orders to the lanes: a root's own id is its root.
 pub(crate) async fn plan(advancer: Advancer, slice: Vec<Delivery>) {
     for delivery in slice {
-        advancer.submit(Job { root: delivery.entry.id, outcome: None, delivery }).await;
+        advancer.submit(Job { root: delivery.entry.id, outcome: None, delivery, held: None }).await;
     }
 }
 
@@ -34,7 +34,7 @@ pub(crate) async fn settled(parts: Arc<Parts>, advancer: Advancer, slice: Vec<De
     };
     for delivery in slice {
         match roots.get(&delivery.entry.id) {
-            Some(root) => advancer.submit(Job { root: *root, outcome: None, delivery }).await,
+            Some(root) => advancer.submit(Job { root: *root, outcome: None, delivery, held: None }).await,
             // The row is gone: nothing can be owed to it.
             None => delivery.ack(),
         }

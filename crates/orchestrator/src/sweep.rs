@@ -4,7 +4,10 @@
 use crate::{Parts, topics};
 use bus::{Entry, Lane, Topic};
 use domain::task::{Kind, State};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use store::{Name, Swept};
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +19,8 @@ pub(crate) async fn run(parts: Arc<Parts>, stop: CancellationToken) {
     let mut emptied = parts.bus.emptied();
     let mut stale = parts.config.stale;
     let mut pause = Duration::ZERO;
+    // Whoever holds a lease could not renew it while Postgres was away, and must have the time to do so first.
+    let mut judge_from = Instant::now();
     loop {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -28,7 +33,7 @@ pub(crate) async fn run(parts: Arc<Parts>, stop: CancellationToken) {
             }
             () = stop.cancelled() => return,
         }
-        pause = match parts.store.sweep(stale, LIMIT).await {
+        pause = match parts.store.sweep(stale, LIMIT, Instant::now() >= judge_from).await {
             Ok(swept) => {
                 stale = parts.config.stale;
                 let found = announce(&parts, &swept).await;
@@ -37,6 +42,7 @@ pub(crate) async fn run(parts: Arc<Parts>, stop: CancellationToken) {
             }
             Err(error) => {
                 tracing::warn!(%error, "the sweep failed; it is tried again");
+                judge_from = Instant::now() + parts.config.lease;
                 parts.config.sweep.min(Duration::from_secs(1))
             }
         };

@@ -2,7 +2,7 @@
 -- $1 older than this id  $2 state  $3 kind  $4 agent  $5 text searched  $6 at most so many
 with page as materialized (
     select t.id from tasks t
-    where t.parent_id is null and ($1::uuid is null or t.id < $1)
+    where t.parent_id is null and t.id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
         and ($2::text is null or t.state = $2) and ($3::text is null or t.kind = $3)
         and ($4::text is null or t.agent = $4)
         and ($5::text is null or strpos(lower(t.title), lower($5)) > 0 or strpos(lower(t.description), lower($5)) > 0)

@@ -1,20 +1,25 @@
 -- Finds what waited too long in a live tree, moves what lost its performer, and names all of it to be announced
 -- (again). A row that is locked just now is being worked on and is left alone. One row more tells in how many ms
 -- the next postponed task falls due.
--- $1 stale after ms  $2 at most so many
+-- A queued task is named the more seldom the longer it waits, so that a backlog does not multiply itself.
+-- $1 stale after ms; 0: nothing that was announced is there any more  $2 at most so many
+-- $3 whether leases are judged: not while those who hold them may not have been able to renew them
 with trees as materialized (
     select distinct root_id from tasks where live
 ), kin as materialized (
     select t.*
     from trees
     cross join lateral (
-        select id, state, announced_at, lease_until, not_before,
+        select id, state, announced_at, queued_at, lease_until, not_before,
             case state
                 when 'pending' then parent_id is null and announced_at < now() - $1::bigint * interval '1 ms'
                 when 'queued' then kind in ('ask', 'command', 'deliver')
                     and (not_before is null or not_before <= now())
-                    and (announced_at < now() - $1 * interval '1 ms' or announced_at < not_before)
-                when 'in_progress' then lease_until < now()
+                    and (announced_at < not_before or announced_at < now() - case
+                        when $1 = 0 then interval '0'
+                        else greatest($1 * interval '1 ms', announced_at - queued_at)
+                    end)
+                when 'in_progress' then $3::boolean and lease_until < now()
                 when 'held' then false
                 else settled_at is null and parent_id is not null
                     and greatest(announced_at, ended_at) < now() - $1 * interval '1 ms'

@@ -75,8 +75,12 @@ impl Store {
                 return Ok(Accepted::UnknownPlaybook { known });
             }
         }
-        // The id is there already: this very call was committed before, and its answer was lost.
-        Ok(Accepted::Created)
+        // Either the id is there already, for this very call was committed before and its answer was lost; or the
+        // playbook became current a moment ago, and then it is there now.
+        if self.insert(task).await? || self.status(task.id).await?.is_some() {
+            return Ok(Accepted::Created);
+        }
+        Ok(Accepted::UnknownPlaybook { known: self.playbook_names().await? })
     }
 
     async fn insert(&self, task: &NewTask) -> Result<bool, Error> {

@@ -30,6 +30,14 @@ pub struct Outcome {
     pub charge: Option<Charge>,
 }
 
+impl Outcome {
+    /// Builds the outcome of a task that no model answered.
+    #[must_use]
+    pub fn plain(id: Uuid, root_id: Uuid, attempt: Option<i32>, end: End) -> Self {
+        Self { id, root_id, attempt, end, model: None, emulated: false, charge: None }
+    }
+}
+
 /// The end of one attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub enum End {

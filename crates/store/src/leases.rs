@@ -10,6 +10,11 @@ use std::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+/// How soon a renewal that failed is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
+/// How long before the end of a drain the work that still runs is cut.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// The tasks in hand, by id.
 #[derive(Debug, Default)]
 pub struct Leases {
@@ -23,7 +28,10 @@ impl Leases {
     #[must_use]
     pub fn hold(&self, id: Uuid, attempt: i32) -> CancellationToken {
         let token = self.cut.child_token();
-        self.lock().insert(id, (attempt, token.clone()));
+        // Work on an earlier attempt is no longer ours: what it does, it does beside the new one.
+        if let Some((_, earlier)) = self.lock().insert(id, (attempt, token.clone())) {
+            earlier.cancel();
+        }
         token
     }
 
@@ -61,9 +69,27 @@ impl Leases {
             let held = self.list();
             match store.renew(worker, &held, lease).await {
                 Ok(ours) => self.let_go(&held, &ours),
-                Err(error) => tracing::warn!(%error, tasks = held.len(), "leases could not be renewed; tried again"),
+                Err(error) => {
+                    tracing::warn!(%error, tasks = held.len(), "leases could not be renewed; tried again");
+                    beat.reset_after(AGAIN.min(lease / 3));
+                }
             }
         }
+    }
+
+    /// After the stop, lets work go on until shortly before the end of the drain, then cuts it, so that its ends can
+    /// still be written. Does not end.
+    pub async fn cut_in_time(&self, stop: &CancellationToken, drain: Duration) {
+        stop.cancelled().await;
+        tokio::time::sleep(drain.saturating_sub(LAST_WORDS.min(drain / 2))).await;
+        self.cut();
+        std::future::pending::<()>().await;
+    }
+
+    /// Returns the token of the cut.
+    #[must_use]
+    pub fn end(&self) -> CancellationToken {
+        self.cut.clone()
     }
 
     fn list(&self) -> Vec<(Uuid, i32)> {
@@ -99,7 +125,11 @@ mod tests {
         let asked = vec![(kept, 1), (lost, 1), (again, 1)];
         let second = leases.hold(again, 2);
         leases.let_go(&asked, &[kept]);
-        assert_eq!(tokens.map(|token| token.is_cancelled()), [false, true, false, false]);
+        assert_eq!(
+            tokens.map(|token| token.is_cancelled()),
+            [false, true, false, true],
+            "an earlier attempt is stopped by the next"
+        );
         assert!(!second.is_cancelled(), "the next attempt is another lease");
         assert_eq!([kept, lost, new, again].map(|id| leases.holds(id)), [true, false, true, true]);
         leases.release(again, 1);

@@ -1,10 +1,24 @@
-//! Whose tasks these are.
+//! Orders by their ids alone: whose tasks these are, and the end of those that cannot be read.
 
-use crate::{connect::Store, error::Error, row::Columns, statement::TASK_ROOTS};
+use crate::{
+    connect::Store,
+    error::Error,
+    row::Columns,
+    statement::{ROOT_GIVE_UP, TASK_ROOTS},
+    text,
+};
 use std::collections::HashMap;
 use uuid::Uuid;
 
 impl Store {
+    /// Ends an order that cannot be carried forward, without reading it: it fails, its live tasks are cancelled.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn give_up(&self, root: Uuid, reason: &str) -> Result<(), Error> {
+        self.rows(&ROOT_GIVE_UP, &[&root, &text::clean(reason)]).await.map(drop)
+    }
+
     /// Returns the order of each of the tasks; what is not there any more is left out.
     ///
     /// # Errors

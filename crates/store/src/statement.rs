@@ -54,6 +54,7 @@ statements! {
     PLAYBOOK_RETIRE = "playbook_retire",
     REPORT_FIND = "report_find",
     ROOT_END = "root_end",
+    ROOT_GIVE_UP = "root_give_up",
     ROOT_LOCK = "root_lock",
     ROOT_RETRY = "root_retry",
     ROOT_START = "root_start",

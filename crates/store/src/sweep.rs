@@ -50,10 +50,12 @@ impl Store {
     /// Finds at most `limit` tasks that were announced longer than `stale` ago and did not move, that fell due, or
     /// whose lease ran out; queues the latter again (a command that must not be repeated fails). One statement.
     ///
+    /// Without `leases` no lease is judged: after an outage of Postgres their holders come first.
+    ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn sweep(&self, stale: Duration, limit: i64) -> Result<Swept, Error> {
-        let rows = self.rows(&TASK_SWEEP, &[&text::milliseconds(stale), &limit]).await?;
+    pub async fn sweep(&self, stale: Duration, limit: i64, leases: bool) -> Result<Swept, Error> {
+        let rows = self.rows(&TASK_SWEEP, &[&text::milliseconds(stale), &limit, &leases]).await?;
         let mut swept = Swept::default();
         for row in &rows {
             let mut columns = Columns::of(row, TASK_SWEEP.name);

@@ -4,11 +4,13 @@ use super::{Deliver, MAX_AGENTS, MAX_DELIVER, MAX_DESCRIPTION_CHARS, MAX_TITLE_C
 use crate::{pace::Pace, roster::is_name, task::Priority, task::UnknownWord};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 use url::Url;
 
 const FIELDS: [&str; 8] = ["title", "description", "priority", "playbook", "pace", "deadline", "deliver", "agents"];
 const MAX_URL_CHARS: usize = 2_000;
+/// The last year of a deadline: times near the end of the calendar cannot be shown in every zone.
+const LAST_YEAR: i32 = 9_000;
 const NAME: &str = "a name made of a-z, 0-9, _ and -, at most 64 characters";
 
 /// A field that was refused.
@@ -146,6 +148,9 @@ impl<'a> Reader<'a> {
         match OffsetDateTime::parse(text, &Rfc3339) {
             Err(_) => self.bad("deadline", format!("{text:?} is not a time"), expected),
             Ok(deadline) if deadline <= now => self.bad("deadline", format!("{text} is in the past"), expected),
+            Ok(deadline) if deadline.checked_to_offset(UtcOffset::UTC).is_none_or(|utc| utc.year() > LAST_YEAR) => {
+                self.bad("deadline", format!("{text} is too far away"), expected);
+            }
             Ok(deadline) => return Some(deadline),
         }
         None

@@ -43,7 +43,7 @@ async fn kill_9_in_the_middle_loses_the_command_and_never_repeats_it() {
     assert_eq!(world.until_acked().await, 0, "{}", log(&world, "second"));
     assert_eq!(world.row(id).await.attempt, 1);
     testkit::until("the lease has run out and the sweep says so", || async {
-        let swept = world.store.sweep(Duration::from_secs(60), 100).await.unwrap();
+        let swept = world.store.sweep(Duration::from_secs(60), 100, true).await.unwrap();
         swept.lost.iter().any(|name| name.id == id)
     })
     .await;

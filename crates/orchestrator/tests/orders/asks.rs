@@ -79,18 +79,54 @@ async fn without_a_provider_the_reason_says_what_to_set() {
 }
 
 #[tokio::test]
-async fn cancelling_an_order_stops_its_ask_before_the_answer_comes() {
+async fn a_cancelled_ask_is_paid_for_and_not_followed_by_another() {
     let fixture = Fixture::start(&[("pair.toml", PAIR)], &[]).await;
-    fixture.fault("첫째", "slow; ms=15000", None);
+    fixture.fault("첫째", "slow; ms=1500", None);
     let root = fixture.give(order("그만둘 일", "pair")).await;
     testkit::until("the ask runs", || async {
         step(&fixture.tree(root).await, "first").first().is_some_and(|task| task.state == State::InProgress)
     })
     .await;
     assert!(matches!(fixture.store.cancel(root, "그만").await.unwrap(), store::Cancelled::Done { .. }));
-    // The lease's next beat tells; a stop that still waited for the answer would see it billed.
+    testkit::until("the answer is booked", || async { step(&fixture.tree(root).await, "first")[0].calls == 1 }).await;
+    let tree = fixture.tree(root).await;
+    assert_eq!(states(&step(&tree, "first")), [State::Cancelled]);
+    assert_eq!(states(&step(&tree, "second")), [State::Cancelled]);
     let emulator = fixture.stop().await;
+    assert_eq!(emulator.ledger().answered, 1);
+}
+
+#[tokio::test]
+async fn a_stop_gives_asks_back_in_time() {
+    let fixture = Fixture::start(&[("pair.toml", PAIR)], &[("DRAIN_SECONDS", "2")]).await;
+    fixture.fault("첫째", "slow; ms=20000", None);
+    let root = fixture.give(order("오래 걸릴 일", "pair")).await;
+    testkit::until("the ask runs", || async {
+        step(&fixture.tree(root).await, "first").first().is_some_and(|task| task.state == State::InProgress)
+    })
+    .await;
+    let store = fixture.store.clone();
+    let emulator = fixture.stop().await;
+    let tree = store.tree(root).await.unwrap();
+    assert_eq!(states(&step(&tree, "first")), [State::Queued], "whoever comes next asks again at once");
     assert_eq!(emulator.ledger().answered, 0);
+}
+
+#[tokio::test]
+async fn a_name_that_comes_twice_is_asked_once() {
+    let fixture = Fixture::start(&[("pair.toml", PAIR)], &[]).await;
+    fixture.fault("첫째", "slow; ms=300", None);
+    let root = fixture.give(order("두 번 불린 일", "pair")).await;
+    for _ in 0..20 {
+        fixture.announce(root).await;
+        for task in fixture.tree(root).await.iter().filter(|task| task.step.is_some()) {
+            fixture.announce_ask(task.id, 2).await;
+        }
+    }
+    let tree = fixture.ended(root).await;
+    assert_eq!(tree[0].state, State::Completed, "{:?}", tree[0].failure);
+    let emulator = fixture.stop().await;
+    assert_eq!(emulator.ledger().answered, 2);
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 const PLAN: Topic = Topic::new("tasks.plan", "orchestrator");
+const ASK: Topic = Topic::new("tasks.ask", "orchestrator");
 
 /// Everything that an order needs.
 pub(crate) struct Fixture {
@@ -89,6 +90,13 @@ impl Fixture {
     pub(crate) async fn announce(&self, id: Uuid) {
         let entry = Entry::new(id, Kind::Plan.as_str(), None);
         self.bus.announce(&[(PLAN, Lane::Normal, entry)]).await.unwrap();
+    }
+
+    /// Announces an ask, several times in one go.
+    pub(crate) async fn announce_ask(&self, id: Uuid, times: usize) {
+        let entry = || (ASK, Lane::Normal, Entry::new(id, Kind::Ask.as_str(), None));
+        let entries: Vec<_> = std::iter::repeat_with(entry).take(times).collect();
+        self.bus.announce(&entries).await.unwrap();
     }
 
     /// Waits until a task has ended and returns its tree, the task first.

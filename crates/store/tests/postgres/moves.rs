@@ -63,7 +63,7 @@ async fn a_zombie_whose_lease_ran_out_changes_nothing_and_books_nothing() {
     let (_, ids) = fixture.asks(1).await;
     let zombie = fixture.claim(&ids).await.remove(0);
     fixture.sql("update tasks set lease_until = now() - interval '1 s' where lease_until is not null").await;
-    assert_eq!(fixture.store.sweep(STALE, 100).await.unwrap().ask.len(), 1);
+    assert_eq!(fixture.store.sweep(STALE, 100, true).await.unwrap().ask.len(), 1);
     let second = fixture.claim(&ids).await.remove(0);
     assert_eq!(second.attempt, 2);
     assert!(fixture.store.renew("test", &[(zombie.id, zombie.attempt)], LEASE).await.unwrap().is_empty());
@@ -80,7 +80,7 @@ async fn an_answer_that_came_after_its_lease_is_taken_when_nobody_has_begun_agai
     let (_, ids) = fixture.asks(1).await;
     let late = fixture.claim(&ids).await.remove(0);
     fixture.sql("update tasks set lease_until = now() - interval '1 s' where lease_until is not null").await;
-    assert_eq!(fixture.store.sweep(STALE, 100).await.unwrap().ask.len(), 1);
+    assert_eq!(fixture.store.sweep(STALE, 100, true).await.unwrap().ask.len(), 1);
     assert_eq!(fixture.state(ids[0]).await, State::Queued);
     assert_eq!(fixture.store.finish(&[completed(&late)]).await.unwrap().len(), 1);
     assert_eq!(fixture.state(ids[0]).await, State::Completed);

@@ -219,7 +219,7 @@ async fn cancels_sweeps_renewals_and_failing_orders_do_not_block_each_other() {
         calls.spawn(async move {
             shuffle(&mut held, place as u64);
             store.renew("test", &held, Duration::from_secs(60)).await.unwrap();
-            store.sweep(Duration::ZERO, 1_000).await.unwrap();
+            store.sweep(Duration::ZERO, 1_000, true).await.unwrap();
         });
         let store = fixture.store.clone();
         calls.spawn(async move {
