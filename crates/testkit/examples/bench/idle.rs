@@ -26,8 +26,8 @@ pub(crate) async fn watch(stand: &mut Stand, window: Duration) -> anyhow::Result
     let seconds = start.elapsed().as_secs_f64();
     let now = stand.redis.calls().await?;
     let (after, later) = (stand.postgres.counted().await?, meter.snapshot()?);
-    // Of our own questions the second of before and the first of after lie between the two counts.
-    let transactions = (after.transactions - before.transactions - 2.0).max(0.0) / seconds;
+    // Between the two counts lies our own question of the first.
+    let transactions = (after.transactions - before.transactions - 1.0).max(0.0) / seconds;
     let mut commands = Map::new();
     let mut all = 0.0;
     for (name, count) in now {

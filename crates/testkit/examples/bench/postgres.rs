@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 /// Connections of the concurrent baseline.
 const CONNECTIONS: usize = 8;
@@ -45,10 +45,24 @@ impl Postgres {
         Ok(Self { client, url: url.to_owned(), _driver: driver })
     }
 
-    /// Reads one number.
+    /// Reads one number, in one transaction that is not prepared before.
     pub(crate) async fn number(&self, question: &str) -> anyhow::Result<f64> {
-        let row = self.client.query_one(&format!("select ({question})::float8"), &[]).await;
-        Ok(row.with_context(|| question.to_owned())?.try_get(0)?)
+        let [number] = self.numbers(question).await?;
+        Ok(number)
+    }
+
+    async fn numbers<const COUNT: usize>(&self, question: &str) -> anyhow::Result<[f64; COUNT]> {
+        let answer = self.client.simple_query(&format!("select {question}")).await?;
+        let row = answer.into_iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let row = row.context("Postgres answered nothing")?;
+        let mut numbers = [0.0; COUNT];
+        for (place, number) in numbers.iter_mut().enumerate() {
+            *number = row.get(place).and_then(|text| text.parse().ok()).context("Postgres answered no number")?;
+        }
+        Ok(numbers)
     }
 
     /// Reads a setting.
@@ -56,11 +70,12 @@ impl Postgres {
         Ok(self.client.query_one("select current_setting($1)", &[&name]).await?.try_get(0)?)
     }
 
-    /// Reads what the server has counted. Of the two questions the first is part of the next count.
+    /// Reads what the server has counted. The question itself is part of the next count.
     pub(crate) async fn counted(&self) -> anyhow::Result<Counted> {
-        let log_bytes = self.number("pg_current_wal_lsn() - '0/0'").await?;
-        let question = "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()";
-        Ok(Counted { transactions: self.number(question).await?, log_bytes })
+        let question = "xact_commit + xact_rollback, pg_current_wal_lsn() - '0/0' from pg_stat_database
+            where datname = current_database()";
+        let [transactions, log_bytes] = self.numbers(question).await?;
+        Ok(Counted { transactions, log_bytes })
     }
 
     /// Measures commits of one row each: one after the other, and many at once.

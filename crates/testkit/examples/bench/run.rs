@@ -51,8 +51,8 @@ impl Plan {
         warm_up: 100,
         alone: 300,
         run_up: Duration::from_secs(1),
-        window: Duration::from_secs(4),
-        baseline: Duration::from_millis(1_500),
+        window: Duration::from_secs(3),
+        baseline: Duration::from_secs(1),
         idle: Duration::from_secs(10),
         starts: 3,
     };
@@ -179,10 +179,10 @@ fn per_order(orders: f64, rows: (Counted, Counted), names: (&BTreeMap<String, f6
 /// Counts what the rows say: a benchmark of orders that were not carried out whole would be none.
 async fn whole(masters: &Masters, stand: &Stand) -> anyhow::Result<Value> {
     let given = real(masters.given());
-    let ended = "select count(*) from tasks where state = 'completed' and";
+    let ended = "count(*) from tasks where state = 'completed' and";
     let orders = stand.postgres.number(&format!("{ended} parent_id is null")).await?;
     let asks = stand.postgres.number(&format!("{ended} kind = 'ask' and attempt = 1")).await?;
-    let charges = stand.postgres.number("select count(*) from charges").await?;
+    let charges = stand.postgres.number("count(*) from charges").await?;
     let (failed, lost, reopened) = masters.troubles();
     let is_whole = failed + lost == 0 && given == orders && [asks, charges].iter().all(|all| *all == given * ASKS);
     Ok(json!({
