@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use std::time::Duration;
-use url::Url;
+use url::{Host, Url};
 
 /// How often a call is made again whose answer was lost, or that came at a bad moment.
 const TRIES: u32 = 3;
@@ -52,21 +52,23 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Finds the server and the key.
+    /// Finds the server and the key. The key of a data folder that nobody has named goes to this machine alone.
     pub(crate) fn new(place: &Place) -> Result<Self, Trouble> {
-        let key = match vars::given("CHAVION_KEY") {
-            Some(key) => key,
-            None => {
-                let file = place.folder()?.join("key");
-                std::fs::read_to_string(&file).map_err(|error| {
-                    let file = file.display();
-                    let words =
-                        format!("no key: set CHAVION_KEY, or name the data folder with --data ({file}: {error})");
-                    Trouble::new(REFUSED, words)
-                })?
-            }
-        };
-        Self::with(place.server(), &key)
+        let server = place.server();
+        if let Some(key) = vars::given("CHAVION_KEY") {
+            return Self::with(server, &key);
+        }
+        if !place.names_folder() && !is_here(&server) {
+            let words = format!("no key for {server}: set CHAVION_KEY, or name a data folder that has it with --data");
+            return Err(Trouble::new(REFUSED, words));
+        }
+        let file = place.folder()?.join("key");
+        let key = std::fs::read_to_string(&file).map_err(|error| {
+            let file = file.display();
+            let words = format!("no key: set CHAVION_KEY, or name the data folder with --data ({file}: {error})");
+            Trouble::new(REFUSED, words)
+        })?;
+        Self::with(server, &key)
     }
 
     /// Speaks to a server whose key is known.
@@ -153,6 +155,16 @@ impl Client {
     }
 }
 
+/// Tells whether a server is on this machine.
+fn is_here(base: &str) -> bool {
+    match Url::parse(base).ok().as_ref().and_then(Url::host) {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
 /// Turns a problem+json into a sentence that names every field.
 async fn refused(answer: reqwest::Response) -> Trouble {
     let status = answer.status();
@@ -225,6 +237,17 @@ mod tests {
         );
         let trouble = told(StatusCode::BAD_GATEWAY, None);
         assert_eq!((trouble.code, trouble.words.as_str()), (UNREACHABLE, "the server answered 502 Bad Gateway"));
+    }
+
+    #[test]
+    fn only_this_machine_is_here() {
+        for here in ["http://127.0.0.1:5002", "http://localhost", "http://[::1]:1", "http://127.9.9.9"] {
+            assert!(is_here(here), "{here}");
+        }
+        for away in ["http://10.0.0.1:5002", "https://localhost.example.com", "http://127.0.0.1.example.com", "서버"]
+        {
+            assert!(!is_here(away), "{away}");
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(crate) async fn give(client: &Client, order: &Order) -> Result<Value, Troubl
 
 /// Follows a task until it ends or the watching is given up; says how to come back to it.
 pub(crate) async fn attend(client: &Client, id: &str, json: bool) -> Done {
-    let again = format!("watch it again with: chavion task watch {id}");
+    let again = format!("watch it again with: {} task watch {id}", output::typed());
     let followed = tokio::select! {
         followed = follow(client, id, if json { Show::Nothing } else { Show::ChangesAndEmulator }) => followed,
         Ok(()) = tokio::signal::ctrl_c() => {
@@ -63,12 +63,12 @@ pub(crate) async fn follow(client: &Client, id: &str, show: Show) -> Done {
         }
         output::say(&format!("---\n{}", tree::draw(&ended)));
         if !completed {
-            output::say(&format!("\nNo report. Run it again from what failed: chavion task retry {id}"));
+            output::say(&format!("\nNo report. Run it again from what failed: {} task retry {id}", output::typed()));
         }
         if emulated {
             output::say(&format!("\n{}", output::EMULATED));
         }
-        output::say(&format!("\nRead it again: chavion task watch {id}\n           or: {again}"));
+        output::say(&format!("\nRead it again: {} task watch {id}\n           or: {again}", output::typed()));
     }
     if completed { done() } else { Ok(FAILED) }
 }

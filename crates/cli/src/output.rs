@@ -73,6 +73,11 @@ pub(crate) fn trouble(trouble: &Trouble, as_json: bool) {
     }
 }
 
+/// Returns this command as it was typed, for people to type it again.
+pub(crate) fn typed() -> String {
+    std::env::args_os().next().map_or_else(|| "chavion".to_owned(), |word| word.to_string_lossy().into_owned())
+}
+
 /// Makes one line of a text of others.
 pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()

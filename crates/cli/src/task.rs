@@ -51,7 +51,11 @@ pub(crate) async fn run(client: &Client, verb: &TaskVerb, json: bool) -> Done {
         }
         TaskVerb::Retry { id } => {
             let answer = client.post(&path(id, "/retry")?, &json!({})).await?;
-            said(&answer, &format!("{id} runs again from what failed; watch it with: chavion task watch {id}"), json)
+            said(
+                &answer,
+                &format!("{id} runs again from what failed; watch it with: {} task watch {id}", output::typed()),
+                json,
+            )
         }
     }
 }

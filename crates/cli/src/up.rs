@@ -14,6 +14,7 @@ use crate::{
     vars::given,
     watch::Show,
 };
+use anyhow::anyhow;
 use backing::{Backing, Behind};
 use boot::{ConfigError, Life};
 use serde_json::json;
@@ -42,7 +43,10 @@ pub(crate) async fn run(args: &Up, place: &Place, json: bool) -> Done {
     };
     behind.stop().await;
     if args.order.is_some() && !args.stay {
-        output::note("Stopped, with all orders kept; to read or give more, start again: chavion up");
+        output::note(&format!(
+            "Stopped, with all orders kept; to read or give more, start again: {} up",
+            output::typed()
+        ));
     }
     done
 }
@@ -51,7 +55,7 @@ async fn serve(args: &Up, configs: Configs, (backing, behind): (&Backing, &mut B
     let common = configs.gateway.common.clone();
     let life = Life::start("chavion", &common).await.map_err(|error| Trouble::new(FAILED, error.to_string()))?;
     let ready = life.ready.part("services");
-    let (mut given, mut is_told) = (None, false);
+    let mut told = Told::Nothing;
     let ended = life
         .run(async {
             orchestrator::migrate(&configs.orchestrator).await?;
@@ -61,23 +65,14 @@ async fn serve(args: &Up, configs: Configs, (backing, behind): (&Backing, &mut B
                 services::until_ready(&lives, PATIENCE).await?;
                 ready.up();
                 greet(&address, backing, &life);
-                match &args.order {
-                    Some(text) => given = Some(give(&address, &backing.key_file(), text, json).await),
-                    None if json => {
-                        is_told = true;
-                        output::json(&json!({
-                            "url": address,
-                            "admin": life.admin.map(|admin| format!("http://{admin}")),
-                            "key_file": backing.key_file(),
-                            "emulated": backing.is_emulated(),
-                        }));
-                    }
-                    None => {}
-                }
-                if args.order.is_some() && !args.stay {
-                    life.stop.cancel();
-                } else {
-                    output::note("Serving until Ctrl-C or SIGTERM.");
+                told = match &args.order {
+                    Some(text) => Told::Order(give(&address, &backing.key_file(), text, json).await),
+                    None if json => Told::document(&address, backing, &life),
+                    None => Told::Nothing,
+                };
+                match &told {
+                    Told::Order(done) if done.is_err() || !args.stay => life.stop.cancel(),
+                    _ => output::note("Serving until Ctrl-C or SIGTERM."),
                 }
                 anyhow::Ok(())
             };
@@ -90,26 +85,49 @@ async fn serve(args: &Up, configs: Configs, (backing, behind): (&Backing, &mut B
         .await;
     // What went wrong is told once, by our caller, and not by the log as well.
     let drained = life.end(Ok(())).await;
-    let done = match (ended, given) {
-        (Err(error), given) => {
-            is_told |= matches!(given, Some(Ok(_)));
-            Err(Trouble::new(FAILED, format!("{error:#}")))
+    let in_time = if drained == ExitCode::SUCCESS { Ok(()) } else { Err(anyhow!("not everything ended in time")) };
+    told.end(ended.and(in_time), args, json)
+}
+
+/// What was answered while the services ran.
+enum Told {
+    Nothing,
+    /// Where everything is, for a program.
+    Document,
+    /// The report of the order of the command line, or why there is none.
+    Order(Done),
+}
+
+impl Told {
+    fn document(address: &str, backing: &Backing, life: &Life) -> Self {
+        output::json(&json!({
+            "url": address,
+            "admin": life.admin.map(|admin| format!("http://{admin}")),
+            "key_file": backing.key_file(),
+            "emulated": backing.is_emulated(),
+        }));
+        Self::Document
+    }
+
+    /// Says how it all ended. A program was promised one document: what comes after it is for people.
+    fn end(self, ended: anyhow::Result<()>, args: &Up, json: bool) -> Done {
+        let is_answered = matches!(self, Self::Document | Self::Order(Ok(_)));
+        match (ended, self) {
+            (Ok(()), Self::Order(done)) => done,
+            (Ok(()), _) if args.order.is_some() => Err(Trouble::new(
+                INTERRUPTED,
+                "stopped before the report was there. The order is kept: the next `chavion up` goes on with it",
+            )),
+            (Ok(()), _) => Ok(DONE),
+            (Err(error), _) => {
+                let trouble = Trouble::new(FAILED, format!("{error:#}"));
+                if json && is_answered {
+                    output::trouble(&trouble, false);
+                    return Ok(trouble.code);
+                }
+                Err(trouble)
+            }
         }
-        (Ok(()), Some(given)) => given,
-        (Ok(()), None) if args.order.is_some() => Err(Trouble::new(
-            INTERRUPTED,
-            "stopped before the report was there. The order is kept: the next `chavion up` goes on with it",
-        )),
-        (Ok(()), None) if drained == ExitCode::SUCCESS => Ok(DONE),
-        (Ok(()), None) => Err(Trouble::new(FAILED, "not everything ended in time; the log tells what")),
-    };
-    match done {
-        // The one document that a program was promised is written; what came after it is for people.
-        Err(trouble) if json && is_told => {
-            output::trouble(&trouble, false);
-            Ok(trouble.code)
-        }
-        done => done,
     }
 }
 
@@ -146,7 +164,11 @@ fn greet(address: &str, backing: &Backing, life: &Life) {
     }
     let key_file = backing.key_file();
     if key_file.is_file() {
-        output::note(&format!("The master's key is in {}; give orders with: chavion order \"…\"", key_file.display()));
+        output::note(&format!(
+            "The master's key is in {}; give orders with: {} order \"…\"",
+            key_file.display(),
+            output::typed()
+        ));
     }
     if backing.is_emulated() {
         output::note(&format!("\n{}\n", output::EMULATED));

@@ -53,6 +53,11 @@ impl Place {
         share.map(|share| share.join("chavion")).ok_or_else(|| Trouble::new(REFUSED, nowhere))
     }
 
+    /// Tells whether somebody has said which data folder it is.
+    pub(crate) fn names_folder(&self) -> bool {
+        self.data.is_some() || given("CHAVION_DATA").is_some()
+    }
+
     /// Returns the server's base URL, without a slash at its end.
     pub(crate) fn server(&self) -> String {
         let url = self.url.clone().or_else(|| given("CHAVION_URL"));

@@ -58,8 +58,8 @@ impl Place {
         let user = User::of_servers()?;
         let mut sockets = folder.join("run");
         if sockets.as_os_str().len() > LONGEST_SOCKET_FOLDER || !is_plain(&sockets) {
-            let inode = std::fs::metadata(&folder)?.ino();
-            sockets = PathBuf::from(format!("/tmp/chavion-{inode:x}"));
+            let meta = std::fs::metadata(&folder)?;
+            sockets = PathBuf::from(format!("/tmp/chavion-{:x}-{:x}", meta.dev(), meta.ino()));
         }
         Ok(Self { folder, sockets, ports: None, guard: None, user })
     }
@@ -70,7 +70,9 @@ impl Place {
     /// When another process has it.
     pub(super) fn lock(&self) -> anyhow::Result<File> {
         let path = self.folder.join("lock");
-        let file = File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
+        // Whoever can open it could keep it locked.
+        let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = opened.with_context(|| format!("{} cannot be written", path.display()))?;
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => bail!(

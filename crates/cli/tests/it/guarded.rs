@@ -29,18 +29,19 @@ fn nobody_gets_in_without_the_password() {
     for file in ["password", "key"] {
         assert_eq!(fs::metadata(data.join(file)).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
     }
-    // No command line and no log tells it.
-    let told = std::process::Command::new("ps").args(["axeww"]).output().unwrap().stdout;
-    let told = String::from_utf8_lossy(&told);
-    assert!(told.contains(&*data.to_string_lossy()) && !told.contains(&password), "{told}");
+    // No command line, no environment and no log tells it.
+    let lines = World::processes("cmdline");
+    for told in lines.iter().chain(&World::processes("environ")) {
+        assert!(!told.contains(&password), "{}", told.replace(&password, "<the password>"));
+    }
     for log in ["postgres.log", "redis.log"] {
         assert!(!fs::read_to_string(data.join(log)).unwrap().contains(&password), "{log}");
     }
     assert!(!world.said().contains(&password));
 
     // The sockets of an odd folder are elsewhere; whoever reaches them is asked for the password.
-    let line =
-        told.lines().find(|line| line.contains("redis-server") && line.contains(&*data.to_string_lossy())).unwrap();
+    let server = |line: &&String| line.contains("redis-server") && line.contains(&*data.to_string_lossy());
+    let line = lines.iter().find(server).unwrap();
     let socket = line.split("--unixsocket ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
     let knocked = std::process::Command::new("sh").args(["-c", &format!("{KNOCK}{socket}")]).output().unwrap();
     assert!(String::from_utf8_lossy(&knocked.stdout).contains("NOAUTH"), "{knocked:?}");

@@ -39,8 +39,8 @@ fn an_order_becomes_a_report_that_outlives_restarts_and_a_kill() {
 #[test]
 fn what_fails_is_told_and_runs_again_from_what_failed() {
     let mut world = World::new();
-    // An ask whose order was cancelled is let go of when its lease would be renewed.
-    world.set("LEASE_SECONDS", "3");
+    // A call that is under way is not broken off when its order is cancelled, but by the end of the drain.
+    world.set("DRAIN_SECONDS", "4");
     world.up();
     let ended = world.run(&["order", "겨울 [[emulate: 400;times=1]]", "--playbook", "answer", "--json"]);
     ended.expect(1, &[]);

@@ -138,10 +138,14 @@ impl World {
     }
 
     fn left(&self) -> Vec<String> {
+        Self::processes("cmdline").into_iter().filter(|words| words.contains(&*self.folder.to_string_lossy())).collect()
+    }
+
+    /// What the kernel tells of every process in one of its files.
+    pub(crate) fn processes(file: &str) -> Vec<String> {
         let processes = fs::read_dir("/proc").unwrap().flatten();
-        let words = processes.map(|process| fs::read(process.path().join("cmdline")).unwrap_or_default());
-        let words = words.map(|words| String::from_utf8_lossy(&words).replace('\0', " "));
-        words.filter(|words| words.contains(&*self.folder.to_string_lossy())).collect()
+        let words = processes.map(|process| fs::read(process.path().join(file)).unwrap_or_default());
+        words.map(|words| String::from_utf8_lossy(&words).replace('\0', " ")).collect()
     }
 
     fn log(&self, ending: &str) -> PathBuf {
