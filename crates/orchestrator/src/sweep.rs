@@ -17,7 +17,8 @@ const LIMIT: i64 = 5_000;
 /// Sweeps every few seconds, when a delayed task falls due, and at once when Redis was found empty.
 pub(crate) async fn run(parts: Arc<Parts>, stop: CancellationToken) {
     let mut emptied = parts.bus.emptied();
-    let mut stale = parts.config.stale;
+    // A start may be one after Redis was lost with all that was announced: nothing is waited for.
+    let mut stale = Duration::ZERO;
     let mut pause = Duration::ZERO;
     // Whoever holds a lease could not renew it while Postgres was away, and must have the time to do so first.
     let mut judge_from = Instant::now();
