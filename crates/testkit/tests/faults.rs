@@ -166,8 +166,8 @@ async fn check_money(stack: &Stack, total: i64) {
     let odd = "select count(*) from tasks t left join charges c on c.task_id = t.id where t.kind = 'ask' and c.attempt is distinct from t.attempt";
     assert_eq!(stack.count(odd).await, 0, "what is booked is the attempt that counted");
     let billed = i64::try_from(stack.emulator.ledger().answered).unwrap();
-    let begun = stack.count("select sum(attempt) from tasks where kind = 'ask'").await;
-    assert!(billed <= begun, "the emulator billed {billed} asks, more than the {begun} that were begun");
+    // Attempts say nothing here about what was billed: a crash of Postgres undoes claims that did not wait for the
+    // disk. That nothing is asked twice without a death has a test of its own, in the orchestrator.
     assert!(billed >= total * ASKS, "the emulator billed {billed} asks, fewer than were booked");
     eprintln!("{billed} asks were answered for {} that count: the others died with their orchestrator", total * ASKS);
 }
