@@ -3,8 +3,11 @@
 use batch_poller::{Config, Service};
 use std::process::ExitCode;
 
-const PROGRAM: boot::Program =
-    boot::Program { name: "batch-poller", about: "Takes Chavion's asks of pace batch off their stream.", verbs: &[] };
+const PROGRAM: boot::Program = boot::Program {
+    name: "batch-poller",
+    about: "Carries Chavion's asks through the providers' batch APIs.",
+    verbs: &[],
+};
 
 fn main() -> ExitCode {
     match boot::command_line(&PROGRAM, Config::read, Config::shown) {

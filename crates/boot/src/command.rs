@@ -1,11 +1,12 @@
-//! What a service's command line may ask: run, a verb, or one of the three questions
-//! `--check-config`, `--help` and `--version`. Refuses to know any service's config.
+//! What a service's command line may ask: run, a verb, or one of the four questions
+//! `--check-config`, `--probe`, `--help` and `--version`. Refuses to know any service's config.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use crate::probe::probe;
 use crate::{ConfigError, Environment, Variable, Vars};
 
 /// The exit code of a process whose configuration is wrong (`EX_USAGE` of sysexits).
@@ -68,6 +69,13 @@ fn interpret<C>(
             Ok(config) => Err(Answer { code: 0, text: checked(show(&config)) }),
             Err(error) => Err(bad(&error)),
         },
+        ["--probe"] => {
+            let config = read(vars).map_err(|error| bad(&error))?;
+            Err(match probe(show(&config)) {
+                Ok(()) => Answer { code: 0, text: "ready\n".to_owned() },
+                Err(why) => Answer { code: 1, text: format!("{}: {why}\n", program.name) },
+            })
+        }
         ["--version" | "-V"] => {
             let text = format!("{} {}\n", program.name, env!("CARGO_PKG_VERSION"));
             Err(Answer { code: 0, text })
@@ -103,6 +111,7 @@ fn help(program: &Program, variables: &[Variable]) -> String {
     let mut usage = vec![(name.to_owned(), "run until SIGTERM or SIGINT")];
     usage.extend(program.verbs.iter().map(|(verb, about)| (format!("{name} {verb}"), *about)));
     usage.push((format!("{name} --check-config"), "print the configuration, secrets masked; exit 64 if it is wrong"));
+    usage.push((format!("{name} --probe"), "ask the one that runs on ADMIN_ADDR whether it is ready; exit 0 or 1"));
     usage.push((format!("{name} --version"), "print the version"));
     let width = usage.iter().map(|(line, _)| line.len()).max().unwrap_or_default();
     for (line, about) in usage {
@@ -118,7 +127,8 @@ fn help(program: &Program, variables: &[Variable]) -> String {
         let _ = writeln!(text, "  {} {default}\n      {}", it.name, it.about);
     }
     text.push_str(
-        "\nA secret may also be given as the path of a file that holds it, in a variable that ends in _FILE.\n",
+        "\nA secret may also be given as the path of a file that holds it, in a variable that ends in _FILE.\n\
+         Any of them may also be a file of the same name in the folder that SECRETS_DIR names.\n",
     );
     text
 }

@@ -52,6 +52,7 @@ mod line;
 mod mask;
 mod metrics;
 mod otlp;
+mod probe;
 mod process;
 mod reader;
 mod ready;

@@ -23,7 +23,7 @@ use crate::tasks::said;
 use crate::telemetry::Telemetry;
 use crate::{Common, Readiness, Tasks};
 
-/// How long an embedded service may drain.
+/// How long an embedded service may drain of which nothing else is said.
 const EMBEDDED_DRAIN: Duration = Duration::from_secs(25);
 
 /// Why a service could not begin its life.
@@ -124,6 +124,13 @@ impl Life {
             stopped_at: Arc::default(),
             process: Arc::default(),
         }
+    }
+
+    /// Begins the life of a service inside this one's process: as [`Life::embedded`], with this life's stop and as much
+    /// time to drain as it has.
+    #[must_use]
+    pub fn within(&self, service: &'static str) -> Self {
+        Self { drain: self.drain, ..Self::embedded(service, self.stop.clone()) }
     }
 
     /// Runs the service, and cuts it when it has not returned within the drain time after the stop.

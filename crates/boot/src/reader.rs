@@ -1,6 +1,8 @@
 //! Reads variables into typed values and gathers every problem, so that one start shows them all.
 //! Refuses to know which variables a service has, and to print a secret.
 
+mod several;
+
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;

@@ -1,5 +1,9 @@
 //! The words of the command line. Refuses to act on them.
 
+mod spend;
+
+pub(crate) use spend::{BatchFilter, BatchVerb, BlackoutVerb, BudgetVerb};
+
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -49,6 +53,21 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: TaskVerb,
     },
+    /// List, show, flush or cancel batches: asks at half the price.
+    Batch {
+        #[command(subcommand)]
+        verb: BatchVerb,
+    },
+    /// List, set or remove budgets: the most that may be spent.
+    Budget {
+        #[command(subcommand)]
+        verb: BudgetVerb,
+    },
+    /// List the providers that cannot serve, or say that one can again.
+    Blackout {
+        #[command(subcommand)]
+        verb: BlackoutVerb,
+    },
     /// New, list or revoke API keys.
     Key {
         #[command(subcommand)]
@@ -77,15 +96,19 @@ pub(crate) struct Order {
     /// How it is done.
     #[arg(long, default_value = "report")]
     pub(crate) playbook: String,
-    /// How fast the answers must come: now, flex, batch or auto.
+    /// How fast the answers must come: now; flex or batch, at half the price; or auto, the cheapest that meets the
+    /// deadline.
     #[arg(long)]
     pub(crate) pace: Option<String>,
     /// low, normal, high or urgent.
     #[arg(long)]
     pub(crate) priority: Option<String>,
-    /// When the report must be there (RFC 3339).
-    #[arg(long)]
+    /// When the report must be there: 2h, 1d12h, 2026-11-22T09:00 (local time), or with a zone (RFC 3339).
+    #[arg(long, value_name = "TIME")]
     pub(crate) deadline: Option<String>,
+    /// The most that it may cost, in dollars; at the limit it is held and asks for more.
+    #[arg(long, value_name = "DOLLARS", allow_negative_numbers = true)]
+    pub(crate) budget: Option<String>,
     /// An agent for playbooks that take them; may be repeated.
     #[arg(long = "agent", value_name = "NAME")]
     pub(crate) agents: Vec<String>,
@@ -106,6 +129,7 @@ impl Order {
             pace: None,
             priority: None,
             deadline: None,
+            budget: None,
             agents: Vec::new(),
             webhooks: Vec::new(),
             detach: false,

@@ -2,12 +2,17 @@
 //! Refuses to know SQL and streams: as a client it speaks HTTP, and `up` only starts what the services are.
 
 mod args;
+mod batch;
+mod budget;
 mod client;
 mod doctor;
+mod held;
 mod key;
+mod moment;
 mod order;
 mod output;
 pub mod servers;
+mod table;
 mod task;
 mod tree;
 mod up;
@@ -61,6 +66,9 @@ async fn perform(args: Args) -> Done {
         Verb::Doctor => doctor::run(&place, json).await,
         Verb::Order(verb) => order::run(&client()?, &verb, json).await,
         Verb::Task { verb } => task::run(&client()?, &verb, json).await,
+        Verb::Batch { verb } => batch::run(&client()?, &verb, json).await,
+        Verb::Budget { verb } => budget::run(&client()?, &verb, json).await,
+        Verb::Blackout { verb } => budget::blackout(&client()?, &verb, json).await,
         Verb::Key { verb } => key::run(&client()?, &verb, json).await,
     }
 }

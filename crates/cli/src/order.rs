@@ -3,12 +3,14 @@
 use crate::{
     FAILED, INTERRUPTED, REFUSED, UNREACHABLE,
     args::Order,
+    batch,
     client::{Client, Done, Trouble, done},
-    output, tree,
+    moment, output, tree,
     watch::{self, Show},
 };
 use serde_json::{Value, json};
 use std::io::Read as _;
+use time::OffsetDateTime;
 
 /// The longest title that is made of an order's first line, in characters.
 const TITLE: usize = 120;
@@ -61,7 +63,7 @@ pub(crate) async fn follow(client: &Client, id: &str, show: Show) -> Done {
         if completed {
             output::say(&format!("\n{}\n\n", tree::word(&results, "report").trim_end()));
         }
-        output::say(&format!("---\n{}", tree::draw(&ended)));
+        output::say(&format!("---\n{}\n{}", tree::draw(&ended), batch::money(&ended)));
         if !completed {
             output::say(&format!("\nNo report. Run it again from what failed: {} task retry {id}", output::typed()));
         }
@@ -91,7 +93,10 @@ fn body(order: &Order) -> Result<Value, Trouble> {
     set("description", (title(text) != text).then(|| text.into()));
     set("pace", order.pace.clone().map(Value::from));
     set("priority", order.priority.clone().map(Value::from));
-    set("deadline", order.deadline.clone().map(Value::from));
+    let now = OffsetDateTime::now_utc();
+    let deadline = order.deadline.as_deref().map(|text| moment::deadline(text, now)).transpose()?;
+    set("deadline", deadline.map(Value::from));
+    set("budget", order.budget.as_deref().map(|text| text.trim().trim_start_matches('$').into()));
     set("agents", (!order.agents.is_empty()).then(|| order.agents.clone().into()));
     let hooks: Vec<Value> = order.webhooks.iter().map(|url| json!({ "kind": "webhook", "url": url })).collect();
     set("deliver", (!hooks.is_empty()).then(|| hooks.into()));

@@ -13,6 +13,11 @@ pub(crate) const EMULATED: &str = "\
 *** EMULATED: the emulator answers here, not a model. For real answers start Chavion with a provider's key
 *** (ANTHROPIC_API_KEY, OPENAI_API_KEY, GEMINI_API_KEY, …). · 모델이 아니라 에뮬레이터의 답입니다.";
 
+/// What is said of its batches, whose haste is no model's either.
+pub(crate) const EMULATED_BATCHES: &str = "\
+*** Its batches take a second (a provider's take minutes to hours) and its prices are those of the models it plays:
+*** nothing is charged and nothing is saved. · 배치도 흉내이며 실제 비용은 들지 않습니다.";
+
 /// Writes an answer, as it is; on a terminal without what would steer it, for parts of it are the words of others.
 pub(crate) fn say(text: &str) {
     let text = if is_read_by_a_person() { harmless(text) } else { text.to_owned() };

@@ -3,6 +3,7 @@
 use crate::{
     REFUSED,
     args::{TaskFilter, TaskVerb},
+    batch,
     client::{Client, Done, Trouble, done},
     order, output, tree,
 };
@@ -107,6 +108,8 @@ fn described(task: &Value) -> String {
         ("model", "model"),
         ("priority", "priority"),
         ("pace", "pace"),
+        ("because", "pace_reason"),
+        ("held for", "held_for"),
         ("deadline", "deadline"),
         ("ordered by", "created_by"),
         ("ordered at", "created_at"),
@@ -118,6 +121,14 @@ fn described(task: &Value) -> String {
         if !says_nothing {
             text.push_str(&format!("{name:<11} {}\n", output::one_line(value)));
         }
+    }
+    for (name, field) in [("asks for", "held"), ("budget", "budget")] {
+        if let Some(usd) = task.pointer(&format!("/{field}/usd")).and_then(Value::as_str) {
+            text.push_str(&format!("{name:<11} {usd}\n"));
+        }
+    }
+    if task.pointer("/list_cost/nanos").and_then(Value::as_i64).unwrap_or_default() > 0 {
+        text.push_str(&format!("{:<11} {}\n", "money", batch::money(task)));
     }
     for deliver in task.get("deliver").and_then(Value::as_array).into_iter().flatten() {
         text.push_str(&format!(

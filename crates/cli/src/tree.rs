@@ -1,6 +1,6 @@
 //! A tree of tasks as text: one line a task, with its state, who does it, time, tokens and cost.
 
-use crate::output::one_line;
+use crate::{batch, moment::span, output::one_line};
 use serde_json::Value;
 use std::fmt::Write as _;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
@@ -84,14 +84,32 @@ pub(crate) fn line(task: &Value) -> String {
         let _ = write!(line, "  ({figures})");
     }
     let (reason, progress) = (word(task, "reason"), word(task, "progress"));
-    if !reason.is_empty() {
+    if state == "held" {
+        let _ = write!(line, "  — {}", held(task));
+        if !progress.is_empty() {
+            let _ = write!(line, ": {progress}");
+        }
+    } else if let Some(waits) = batch::waits(task).filter(|_| !has_ended(task)) {
+        let _ = write!(line, "  — {waits}");
+    } else if !reason.is_empty() {
         let _ = write!(line, "  — {reason}");
-    } else if matches!(state, "held" | "cancelled") {
+    } else if state == "cancelled" {
         let _ = write!(line, "  — {state}");
     } else if !progress.is_empty() && !has_ended(task) {
         let _ = write!(line, "  — {progress}");
+    } else if !word(task, "pace_reason").is_empty() {
+        let _ = write!(line, "  — {}", word(task, "pace_reason"));
     }
     one_line(&line)
+}
+
+/// Says for what a held task waits.
+fn held(task: &Value) -> String {
+    match (word(task, "held_for"), task.pointer("/held/usd").and_then(Value::as_str)) {
+        ("budget", Some(usd)) => format!("held, asks for {usd}"),
+        ("", _) => "held".to_owned(),
+        (what, _) => format!("held for {what}"),
+    }
 }
 
 /// Tells how many of the tasks below a task have ended, and how many there are so far.
@@ -102,24 +120,17 @@ pub(crate) fn progress(task: &Value) -> (usize, usize) {
     })
 }
 
-/// Time, tokens and cost, as far as they are known.
+/// Pace, when it is not now, and time, tokens and cost, as far as they are known.
 fn figures(task: &Value) -> String {
     let mut parts = Vec::new();
-    parts.extend(task.get("ran_ms").and_then(Value::as_i64).map(time));
+    parts.extend(Some(word(task, "pace")).filter(|pace| !matches!(*pace, "" | "now")).map(str::to_owned));
+    parts.extend(task.get("ran_ms").and_then(Value::as_i64).map(span));
     let tokens = task.pointer("/tokens/total").and_then(Value::as_i64).unwrap_or_default();
     if tokens > 0 {
         parts.push(format!("{tokens} tokens"));
         parts.extend(task.pointer("/cost/usd").and_then(Value::as_str).map(str::to_owned));
     }
     parts.join(" · ")
-}
-
-fn time(ms: i64) -> String {
-    match ms {
-        ..1_000 => format!("{ms} ms"),
-        1_000..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
-        _ => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1_000),
-    }
 }
 
 const fn mark(state: &str) -> &'static str {
@@ -173,6 +184,18 @@ mod tests {
         let expected = "◐ 겨울 예약\n├─ ● 분류  (1.2 s · 12 tokens · $0.0003)\n├─ ✗ 시장 분석가  — 거절 되었습니다\n└─ ◐ 종합  — 절반\n";
         assert_eq!(draw(&tree()), expected);
         assert_eq!(progress(&tree()), (2, 3));
+    }
+
+    #[test]
+    fn a_line_says_what_is_waited_for() {
+        let held = json!({ "title": "종합", "state": "held", "pace": "batch", "held_for": "budget", "held": { "usd": "$0.02" }, "progress": "모자랍니다" });
+        assert_eq!(line(&held), "‖ 종합  (batch)  — held, asks for $0.02: 모자랍니다");
+        let waits = json!({ "title": "분석", "state": "in_progress", "pace": "batch", "batches": [{ "provider": "openai", "state": "running" }] });
+        assert_eq!(line(&waits), "◐ 분석  (batch)  — waiting for a batch (openai: running)");
+        let fast = json!({ "title": "분석", "state": "completed", "pace": "now", "pace_reason": "세 번 실패" });
+        assert_eq!(line(&fast), "● 분석  — 세 번 실패");
+        let dark = json!({ "title": "분석", "state": "held", "pace": "now", "held_for": "blackout" });
+        assert_eq!(line(&dark), "‖ 분석  — held for blackout");
     }
 
     #[test]

@@ -171,7 +171,7 @@ fn greet(address: &str, backing: &Backing, life: &Life) {
         ));
     }
     if backing.is_emulated() {
-        output::note(&format!("\n{}\n", output::EMULATED));
+        output::note(&format!("\n{}\n{}\n", output::EMULATED, output::EMULATED_BATCHES));
     }
 }
 

@@ -1,9 +1,9 @@
 //! Watches a task: a live tree on a terminal, a line for each change elsewhere.
 
 use crate::{
-    UNREACHABLE,
+    UNREACHABLE, batch,
     client::{Client, Trouble},
-    output, tree,
+    held, output, tree,
 };
 use futures_util::{Stream, StreamExt as _};
 use serde_json::Value;
@@ -58,7 +58,9 @@ pub(crate) async fn until_ended(client: &Client, id: &str, show: Show) -> Result
             Err(trouble) => return Err(trouble),
         };
         away = None;
-        screen.show(&task, show);
+        let advice =
+            if show != Show::Nothing && held::is_any(&task) { held::advice(client, &task).await } else { Vec::new() };
+        screen.show(&task, &advice, show);
         if tree::has_ended(&task) {
             screen.close();
             return Ok(task);
@@ -99,7 +101,7 @@ struct Screen {
 }
 
 impl Screen {
-    fn show(&mut self, task: &Value, show: Show) {
+    fn show(&mut self, task: &Value, advice: &[String], show: Show) {
         self.has_shown = true;
         if show == Show::Nothing {
             return;
@@ -108,6 +110,13 @@ impl Screen {
             self.has_warned = true;
             self.wipe();
             output::note(output::EMULATED);
+        }
+        // A command to be typed stays above the drawing, whole however long it is.
+        for line in advice {
+            if self.told.insert(line.clone(), String::new()).is_none() {
+                self.wipe();
+                output::note(line);
+            }
         }
         match output::screen() {
             Some(size) => self.redraw(task, size),
@@ -142,8 +151,12 @@ impl Screen {
 
     /// Writes a line for each task whose state is new.
     fn tell(&mut self, task: &Value) {
-        let state = tree::word(task, "state").to_owned();
-        if state != "pending" && self.told.insert(tree::word(task, "id").to_owned(), state.clone()) != Some(state) {
+        let state = tree::word(task, "state");
+        // A task that waits for a batch tells where that stands, too.
+        let batches = batch::list_of(task, "batches").iter().map(|wait| tree::word(wait, "state"));
+        let batches = if tree::children(task).is_empty() { batches.collect() } else { String::new() };
+        let stands = format!("{state} {batches}");
+        if state != "pending" && self.told.insert(tree::word(task, "id").to_owned(), stands.clone()) != Some(stands) {
             output::note(&tree::line(task));
         }
         for child in tree::children(task) {

@@ -8,15 +8,18 @@
 
 mod context;
 mod deliver;
+mod looped;
 mod pass;
 mod ready;
 mod render;
 mod restart;
 mod tree;
 
+pub use looped::{MOST_SAME_ASKS, looped};
+
 use crate::{
     order::Order,
-    pace::Pace,
+    pace::{Facts, Pace},
     playbook::Playbook,
     roster::Roster,
     task::{Failure, Kind, State},
@@ -35,6 +38,8 @@ pub struct Plan<'a> {
     pub playbook: &'a Playbook,
     /// By whom.
     pub roster: &'a Roster,
+    /// The time, and how each model may be asked.
+    pub facts: &'a Facts,
 }
 
 /// One child task of the root, as far as a decision needs it.
@@ -52,6 +57,26 @@ pub struct View {
     pub agent: Option<String>,
     /// Why it ended badly.
     pub failure: Option<Failure>,
+    /// What tells whether two asks are the same: [`AskWork::fingerprint`] of the work it was queued with.
+    pub fingerprint: Option<i64>,
+    /// How often it was begun, without the attempts that were put off.
+    pub attempts: i32,
+}
+
+impl Default for View {
+    /// A task that has yet to begin.
+    fn default() -> Self {
+        Self {
+            id: Uuid::nil(),
+            step: String::new(),
+            item: None,
+            state: State::Pending,
+            agent: None,
+            failure: None,
+            fingerprint: None,
+            attempts: 0,
+        }
+    }
 }
 
 /// One thing to carry out. A decision's actions are carried out together or not at all.
@@ -69,6 +94,10 @@ pub enum Action {
         title: String,
         /// What is to be done.
         work: Work,
+        /// How fast the answer must come; never [`Pace::Auto`].
+        pace: Pace,
+        /// Why, when that is not what was ordered.
+        pace_reason: Option<String>,
     },
     /// Move a live task to cancelled.
     Cancel {
@@ -109,8 +138,10 @@ pub struct Child {
     pub title: String,
     /// The agent's name.
     pub agent: Option<String>,
-    /// How fast the answer must come.
+    /// How fast the answer must come; [`Pace::Auto`] only while it is not queued.
     pub pace: Pace,
+    /// Why, when that is not what was ordered.
+    pub pace_reason: Option<String>,
     /// `pending`, `queued`, `cancelled` (skipped) or `failed` (bad template).
     pub state: State,
     /// What is to be done; present when `state` is `queued`.
@@ -149,6 +180,23 @@ pub struct AskWork {
     pub retry: u32,
     /// Time limit of the whole ask, in milliseconds.
     pub timeout_ms: u64,
+    /// Whether it may be asked at pace now when batches fail it.
+    #[serde(default = "yes")]
+    pub fallback: bool,
+    /// The rounds of asks from this one to the order's end, this one included.
+    #[serde(default = "one")]
+    pub rounds: u32,
+    /// How often the order had made the very same ask when this one was queued.
+    #[serde(default)]
+    pub twins: u32,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn one() -> u32 {
+    1
 }
 
 /// One command for the executor.

@@ -3,6 +3,7 @@
 //! handed in, so that millions of schedules can be simulated in seconds.
 
 pub mod advance;
+pub mod batch;
 mod department;
 mod document;
 pub mod money;

@@ -17,6 +17,39 @@ use std::{
 #[serde(transparent)]
 pub struct Nanos(pub i64);
 
+/// What [`dollars`] reads, for people.
+pub const DOLLARS: &str = "dollars above zero as a decimal number in a string, such as \"0.50\"";
+
+/// Reads an amount of dollars as people write it: `0.50`, `12`.
+///
+/// # Errors
+/// Says what is wrong: it is no plain decimal number above zero, is finer than a nano-dollar, or is more than a
+/// million dollars.
+pub fn dollars(text: &str) -> Result<Nanos, String> {
+    const MOST_DOLLARS: i64 = 1_000_000;
+    let refuse = |problem: &str| Err(problem.to_owned());
+    if text.strip_prefix('-').is_some_and(|positive| dollars(positive).is_ok()) {
+        return refuse("is less than nothing");
+    }
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(part) {
+        return refuse("is not an amount");
+    }
+    let part = part.trim_end_matches('0');
+    if part.len() > 9 {
+        return refuse("is finer than a nano-dollar");
+    }
+    let whole = whole.parse::<i64>().ok().filter(|whole| *whole < MOST_DOLLARS);
+    let (Some(whole), Ok(part)) = (whole, format!("{part:0<9}").parse::<i64>()) else {
+        return refuse("is too much: less than a million dollars is right");
+    };
+    match whole.saturating_mul(1_000_000_000).saturating_add(part) {
+        0 => refuse("is zero"),
+        nanos => Ok(Nanos(nanos)),
+    }
+}
+
 impl Add for Nanos {
     type Output = Self;
     fn add(self, other: Self) -> Self {

@@ -4,7 +4,7 @@ mod check;
 
 pub use check::{FieldError, NewOrder, check};
 
-use crate::{pace::Pace, task::Priority};
+use crate::{money::Nanos, pace::Pace, task::Priority};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -37,6 +37,8 @@ pub struct Order {
     pub deliver: Vec<Deliver>,
     /// Agents named for playbooks that take them, such as `answer`.
     pub agents: Vec<String>,
+    /// The most that it may cost; asks beyond it are held.
+    pub budget: Option<Nanos>,
 }
 
 impl Order {

@@ -1,4 +1,8 @@
-//! How fast a model's answer must come.
+//! How fast a model's answer must come, and the choice among the ways to ask: the cheapest that meets the deadline.
+
+mod choose;
+
+pub use choose::{BATCH_UNKNOWN, Choice, FLEX_ROUND, Facts, HURRY, NOW_ROUND, Route, choose};
 
 use crate::task::{UnknownWord, words};
 use serde::{Deserialize, Serialize};

@@ -3,8 +3,8 @@
 //! Keys of the file: `name`, `description`, `report` (a template; default: what the last step answered) and
 //! one or more `[[step]]` with `id`, `title` (default: the id), `kind` (`ask` or `command`; default `ask`),
 //! `needs`, `agent` (a template) or `agents` (a list of names: one task for each), `prompt` of an ask or
-//! `script` of a command, `schema` (a table, or JSON in a string), `for_each`, `when`, `pace`, `retry`,
-//! `timeout` (`"90s"`, `"10m"`, `"2h"` or seconds; at most a day), `tolerate`, `repeatable`.
+//! `script` of a command, `schema` (a table, or JSON in a string), `for_each`, `when`, `pace`, `fallback`
+//! (`"now"`, the default, or `"none"`: what becomes of an ask that batches failed), `retry`, `timeout` (`"90s"`, `"10m"`, `"2h"` or seconds; at most a day), `tolerate`, `repeatable`.
 //!
 //! Templates and expressions see `order` (`title`, `description`, `text`, `agents`), `departments` (each with
 //! `name`, `title`, `purpose`, `head`, `specialists`, `keywords`), `specialists` (the names of all, once each),
@@ -73,6 +73,8 @@ pub struct Step {
     pub when: Option<String>,
     /// How fast the answer must come; `None`: the order's own pace.
     pub pace: Option<Pace>,
+    /// Whether an ask may be asked at pace now when batches fail it.
+    pub fallback: bool,
     /// How often a misfit answer is asked again; 0 for commands.
     pub retry: u32,
     /// The time limit of one task of this step.

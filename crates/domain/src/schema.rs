@@ -1,6 +1,7 @@
 //! Answers that must satisfy a JSON Schema. Refuses to fetch anything: a schema refers to itself or to nothing.
 
 use serde_json::Value;
+use std::collections::HashMap;
 
 /// The longest reason, in characters: it goes into a row, an event and the next try's prompt.
 const MAX_REASON_CHARS: usize = 300;
@@ -12,7 +13,10 @@ const MAX_TRIES: usize = 1_000;
 /// # Errors
 /// The value does not satisfy the schema, or the schema itself is not valid.
 pub fn check(schema: &Value, value: &Value) -> Result<(), String> {
-    let validator = compile(schema)?;
+    satisfies(&compile(schema)?, value)
+}
+
+fn satisfies(validator: &jsonschema::Validator, value: &Value) -> Result<(), String> {
     match validator.iter_errors(value).next() {
         None => Ok(()),
         Some(error) => {
@@ -21,6 +25,54 @@ pub fn check(schema: &Value, value: &Value) -> Result<(), String> {
             Err(one_line(&format!("{place}: {error}")))
         }
     }
+}
+
+/// The checks of many answers, few of whose schemas differ: each schema is made ready once.
+#[derive(Debug, Default)]
+pub struct Checks {
+    ready: HashMap<String, Result<jsonschema::Validator, String>>,
+}
+
+impl Checks {
+    /// As [`fits`].
+    ///
+    /// # Errors
+    /// As [`fits`].
+    pub fn fits(&mut self, schema: Option<&Value>, data: Option<Value>, text: &str) -> Result<Option<Value>, String> {
+        fits_by(schema, data, text, |wanted, data| {
+            let ready = self.ready.entry(wanted.to_string()).or_insert_with(|| compile(wanted));
+            ready.as_ref().map_err(Clone::clone).and_then(|validator| satisfies(validator, data))
+        })
+    }
+}
+
+/// Tells whether an answer can be used, and returns its data: an answer without a schema must not be empty, one with
+/// a schema must satisfy it. `data` is the answer as JSON where its provider has read it already.
+///
+/// # Errors
+/// One line that says what is wrong, for [`correction`].
+pub fn fits(schema: Option<&Value>, data: Option<Value>, text: &str) -> Result<Option<Value>, String> {
+    fits_by(schema, data, text, check)
+}
+
+fn fits_by(
+    schema: Option<&Value>,
+    data: Option<Value>,
+    text: &str,
+    check: impl FnOnce(&Value, &Value) -> Result<(), String>,
+) -> Result<Option<Value>, String> {
+    let Some(wanted) = schema else {
+        return if text.trim().is_empty() { Err("the answer is empty".to_owned()) } else { Ok(data) };
+    };
+    let data = data.or_else(|| extract_json(text)).ok_or_else(|| "the answer is not JSON".to_owned())?;
+    check(wanted, &data)?;
+    Ok(Some(data))
+}
+
+/// Returns what a model is told whose answer did not fit.
+#[must_use]
+pub fn correction(misfit: &str) -> String {
+    format!("Your answer could not be used: {misfit}. Answer again with JSON alone that satisfies the schema.")
 }
 
 /// Checks that a schema is one; the error is one line.

@@ -185,8 +185,22 @@ words! {
         Undelivered = "undelivered",
         /// The kernel refused a layer of the sandbox, so nothing was run.
         Unconfined = "unconfined",
+        /// The order made the very same ask again and again.
+        Looped = "looped",
         /// A defect of ours; the log has the rest.
         Internal = "internal",
+    }
+}
+
+words! {
+    /// What a held task waits for.
+    HeldFor {
+        /// A person decides.
+        Approval = "approval",
+        /// There is not money enough for it.
+        Budget = "budget",
+        /// No provider that could serve it can at the moment.
+        Blackout = "blackout",
     }
 }
 

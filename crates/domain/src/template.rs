@@ -2,8 +2,12 @@
 //! Refuses to include other templates, to escape for HTML, and to know playbooks: it reports the names a
 //! template mentions and leaves it to others to say which of them exist.
 
+mod bounds;
 mod functions;
 mod lint;
+
+#[cfg(test)]
+mod tests;
 
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 use std::io;
@@ -53,6 +57,7 @@ impl Engine {
         environment.set_fuel(Some(FUEL));
         environment.set_debug(false);
         functions::register(&mut environment);
+        bounds::register(&mut environment);
         Self { environment }
     }
 
@@ -61,7 +66,10 @@ impl Engine {
         if !["{{", "{%", "{#"].iter().any(|open| source.contains(open)) {
             return Ok((Text::Constant(source.strip_suffix('\n').unwrap_or(source).to_owned()), Vec::new()));
         }
+        // First as it was written, so that a refusal speaks of that.
         self.environment.add_template_owned(name.to_owned(), source.to_owned()).map_err(|error| misfit(&error))?;
+        let guarded = bounds::template(source)?;
+        self.environment.add_template_owned(name.to_owned(), guarded).map_err(|error| misfit(&error))?;
         lint::check(&self.environment, source, false)?;
         let template = self.environment.get_template(name).map_err(|error| misfit(&error))?;
         Ok((Text::Template(name.to_owned()), sorted(template.undeclared_variables(true))))
@@ -74,6 +82,7 @@ impl Engine {
         }
         let compiled = self.environment.compile_expression(source).map_err(|error| misfit(&error))?;
         lint::check(&self.environment, source, true)?;
+        bounds::expression(source)?;
         Ok((Expression::Source(source.to_owned()), sorted(compiled.undeclared_variables(true))))
     }
 

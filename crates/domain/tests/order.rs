@@ -40,6 +40,7 @@ fn a_sound_order_is_taken_as_it_is() {
         deadline: None,
         deliver: Vec::new(),
         agents: Vec::new(),
+        budget: None,
     };
     assert_eq!(plain, default);
 }
@@ -142,4 +143,35 @@ fn all_bad_fields_are_named_at_once() {
         fields,
         ["agents[0]", "bar", "deadline", "deliver[0]", "deliver[1]", "foo", "pace", "priority", "title"]
     );
+}
+
+#[test]
+fn a_budget_is_dollars_above_zero_in_a_string() {
+    let budget = |value: serde_json::Value| check(&json!({ "title": "t", "budget": value }), NOW);
+    for (text, nanos) in
+        [("0.50", 500_000_000), ("12", 12_000_000_000), ("0.000000001", 1), ("1.5000000000000", 1_500_000_000)]
+    {
+        assert_eq!(budget(json!(text)).unwrap().budget, Some(domain::money::Nanos(nanos)), "{text}");
+    }
+    assert_eq!(budget(json!(null)).unwrap().budget, None);
+    let refused = [
+        (json!("0"), "\"0\" is zero"),
+        (json!("0.00"), "is zero"),
+        (json!("-3"), "is less than nothing"),
+        (json!("3 USD"), "is not an amount"),
+        (json!("1e3"), "is not an amount"),
+        (json!(".5"), "is not an amount"),
+        (json!("오천 원"), "is not an amount"),
+        (json!(""), "is not an amount"),
+        (json!("0.0000000001"), "is finer than a nano-dollar"),
+        (json!("99999999999999999999"), "is too much"),
+        (json!(0.5), "is a number"),
+        (json!(["1"]), "is a list"),
+    ];
+    for (value, problem) in refused {
+        let errors = budget(value.clone()).unwrap_err();
+        assert_eq!((errors.len(), errors[0].field.as_str()), (1, "budget"));
+        assert!(errors[0].problem.contains(problem), "{value}: {}", errors[0].problem);
+        assert!(errors[0].expected.contains("such as \"0.50\""), "{}", errors[0].expected);
+    }
 }

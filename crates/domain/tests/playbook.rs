@@ -48,6 +48,7 @@ const SPOILED: &[(&str, usize, &str)] = &[
     ("retry = -1", 6, "from 0 to 10, not -1"),
     ("pace = \"soon\"", 6, "\"soon\" is not one of now, flex, batch, auto"),
     ("tolerate = \"most\"", 6, "not one of none, some, all"),
+    ("fallback = \"flex\"", 6, "not one of now, none"),
     ("schema = 3", 6, "must be a table"),
     ("schema = \"{\\\"type\\\": \"", 6, "not JSON"),
     ("schema = '''\n{\"type\":\n  nonsense}'''", 8, "not JSON"),

@@ -156,3 +156,86 @@ def check_split_characters(base):
     with client(base).messages.stream(model=MODEL, max_tokens=2000, messages=messages) as stream:
         text = "".join(stream.text_stream)
     assert "애견호텔" in text and "�" not in text
+
+
+def requests(orders):
+    return [
+        {
+            "custom_id": id,
+            "params": {
+                "model": MODEL,
+                "max_tokens": 2000,
+                "system": shared.ROLE,
+                "messages": [{"role": "user", "content": text}],
+            },
+        }
+        for id, text in orders.items()
+    ]
+
+
+def ended(batches, id):
+    return shared.until(lambda: batches.retrieve(id), lambda batch: batch.processing_status == "ended")
+
+
+def check_batch_from_create_to_delete(base):
+    batches = client(base).messages.batches
+    orders = shared.orders(25)
+    created = batches.create(requests=requests(orders))
+    assert created.processing_status == "in_progress" and created.request_counts.processing == 25
+    assert created.results_url is None and created.ended_at is None
+    shared.raises(anthropic.AnthropicError, lambda: batches.results(created.id))
+    batch = ended(batches, created.id)
+    assert batch.request_counts.succeeded == 25 and batch.request_counts.processing == 0
+    assert batch.results_url.startswith(base) and batch.expires_at > batch.created_at
+    found = {line.custom_id: line.result for line in batches.results(batch.id)}
+    assert list(found) != list(orders) and set(found) == set(orders)
+    for id, result in found.items():
+        assert result.type == "succeeded" and orders[id] in result.message.content[0].text
+        assert result.message.usage.service_tier == "batch"
+    plain = ask(base, orders["item-003"])
+    assert plain.content[0].text == found["item-003"].message.content[0].text
+    assert batches.delete(batch.id).type == "message_batch_deleted"
+    shared.raises(anthropic.NotFoundError, lambda: batches.retrieve(batch.id))
+
+
+def check_batch_cancel(base):
+    batches = client(base).messages.batches
+    slow = {"x-emulate": "batch-slow; ms=4000"}
+    created = batches.create(requests=requests(shared.orders(5)), extra_headers=slow)
+    shared.raises(anthropic.BadRequestError, lambda: batches.delete(created.id))
+    assert batches.cancel(created.id).processing_status == "canceling"
+    batch = ended(batches, created.id)
+    assert batch.request_counts.canceled == 5 and batch.cancel_initiated_at
+    assert {line.result.type for line in batches.results(batch.id)} == {"canceled"}
+
+
+def check_batch_list(base):
+    batches = client(base).messages.batches
+    made = [batches.create(requests=requests(shared.orders(1))).id for _ in range(5)]
+    listed = [batch.id for batch in batches.list(limit=2)]
+    assert listed[:5] == made[::-1], listed
+    page = batches.list(limit=2, before_id=made[1])
+    assert [batch.id for batch in page.data] == [made[3], made[2]] and page.has_more
+
+
+def check_batch_errors_of_items(base):
+    batches = client(base).messages.batches
+    orders = {"bad": shared.ORDER, "busy": shared.faulty("529"), "good": shared.ORDER}
+    wanted = requests(orders)
+    wanted[0]["params"]["max_tokens"] = 0
+    batch = ended(batches, batches.create(requests=wanted).id)
+    assert (batch.request_counts.succeeded, batch.request_counts.errored) == (1, 2)
+    found = {line.custom_id: line.result for line in batches.results(batch.id)}
+    assert found["bad"].error.error.type == "invalid_request_error"
+    assert found["busy"].error.error.type == "overloaded_error"
+
+
+def check_batch_refused(base):
+    batches = client(base).messages.batches
+    twice = requests(shared.orders(1)) * 2
+    shared.raises(anthropic.BadRequestError, lambda: batches.create(requests=twice))
+    shared.raises(anthropic.BadRequestError, lambda: batches.create(requests=[]))
+    shared.raises(anthropic.NotFoundError, lambda: batches.retrieve("msgbatch_none"))
+    limited = {"x-emulate": "429; retry-after=7"}
+    action = lambda: batches.create(requests=requests(shared.orders(1)), extra_headers=limited)
+    assert shared.raises(anthropic.RateLimitError, action).response.headers["retry-after"] == "7"

@@ -1,5 +1,6 @@
 """The official `google-genai` package against the emulator."""
 
+import io
 import json
 
 from google import genai
@@ -160,3 +161,110 @@ def check_split_characters(base):
     chunks = client(base).models.generate_content_stream(model=MODEL, contents=content)
     text = "".join(chunk.text or "" for chunk in chunks)
     assert "애견호텔" in text and "�" not in text
+
+
+def over(api, name):
+    final = ("JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED")
+    return shared.until(lambda: api.batches.get(name=name), lambda job: job.state and job.state.name in final)
+
+
+def upload(api, orders, padding=""):
+    lines = [
+        {
+            "key": id,
+            "request": {
+                "contents": [{"parts": [{"text": text + padding}], "role": "user"}],
+                "system_instruction": {"parts": [{"text": shared.ROLE}]},
+            },
+        }
+        for id, text in orders.items()
+    ]
+    data = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
+    config = types.UploadFileConfig(display_name="겨울", mime_type="application/jsonl")
+    file = api.files.upload(file=io.BytesIO(data), config=config)
+    assert file.size_bytes == len(data) and file.state.name == "ACTIVE"
+    return file
+
+
+def check_batch_by_file_from_upload_to_delete(base):
+    api = client(base)
+    orders = shared.orders(25)
+    file = upload(api, orders)
+    created = api.batches.create(model=MODEL, src=file.name, config={"display_name": "겨울-001"})
+    assert created.state.name == "JOB_STATE_PENDING" and created.display_name == "겨울-001"
+    job = over(api, created.name)
+    assert job.state.name == "JOB_STATE_SUCCEEDED" and job.model == f"models/{MODEL}"
+    text = api.files.download(file=job.dest.file_name).decode()
+    found = {line["key"]: line["response"] for line in map(json.loads, text.splitlines())}
+    assert list(found) != list(orders) and set(found) == set(orders)
+    for id, response in found.items():
+        assert orders[id] in response["candidates"][0]["content"]["parts"][0]["text"]
+    assert file.name in [known.name for known in api.files.list()]
+    api.files.delete(name=file.name)
+    shared.raises(errors.ClientError, lambda: api.files.get(name=file.name))
+    api.batches.delete(name=job.name)
+    shared.raises(errors.ClientError, lambda: api.batches.get(name=job.name))
+
+
+def check_batch_inline(base):
+    api = client(base)
+    orders = shared.orders(12)
+    requests = [
+        types.InlinedRequest(
+            contents=[types.Content(role="user", parts=[types.Part(text=text)])],
+            metadata={"key": id},
+            config=config(response_mime_type="application/json", response_json_schema=shared.SCHEMA),
+        )
+        for id, text in orders.items()
+    ]
+    job = over(api, api.batches.create(model=MODEL, src=requests, config={"display_name": "하나"}).name)
+    responses = job.dest.inlined_responses
+    assert len(responses) == 12
+    for answer in responses:
+        shared.check_choice(answer.response.text)
+        assert (answer.metadata or {}).get("key") in orders
+
+
+def check_batch_upload_in_chunks(base):
+    api = client(base)
+    # More than two pieces of 8 MiB.
+    file = upload(api, shared.orders(9), padding="가" * 700_000)
+    assert file.size_bytes > 17 * 1024 * 1024
+    api.files.delete(name=file.name)
+
+
+def check_batch_cancel(base):
+    api = client(base, headers={"x-emulate": "batch-slow; ms=4000"})
+    created = api.batches.create(model=MODEL, src=[types.InlinedRequest(contents="겨울 예약")])
+    api.batches.cancel(name=created.name)
+    job = over(api, created.name)
+    assert job.state.name == "JOB_STATE_CANCELLED"
+    assert not job.dest or not job.dest.inlined_responses
+
+
+def check_batch_list(base):
+    api = client(base)
+    made = [api.batches.create(model=MODEL, src=[types.InlinedRequest(contents="예약")]).name for _ in range(5)]
+    listed = [job.name for job in api.batches.list(config={"page_size": 2})]
+    assert listed[:5] == made[::-1], listed
+
+
+def check_batch_errors_of_items(base):
+    api = client(base)
+    orders = {"good": shared.ORDER, "busy": shared.faulty("503"), "late": shared.faulty("item-expired")}
+    job = over(api, api.batches.create(model=MODEL, src=upload(api, orders).name).name)
+    assert job.state.name == "JOB_STATE_SUCCEEDED"
+    text = api.files.download(file=job.dest.file_name).decode()
+    found = {line["key"]: line for line in map(json.loads, text.splitlines())}
+    assert found["busy"]["error"]["code"] == 14 and found["late"]["error"]["code"] == 4
+    assert "response" in found["good"]
+
+
+def check_batch_refused(base):
+    api = client(base)
+    error = shared.raises(errors.ClientError, lambda: api.batches.create(model=MODEL, src="files/none"))
+    assert error.code == 404
+    shared.raises(errors.ClientError, lambda: api.batches.get(name="batches/none"))
+    limited = client(base, headers={"x-emulate": "429; retry-info=46"})
+    action = lambda: limited.batches.create(model=MODEL, src=[types.InlinedRequest(contents="예약")])
+    assert shared.raises(errors.ClientError, action).code == 429

@@ -236,3 +236,105 @@ def check_crlf_stream(base):
     chunks = list(ask(base, shared.faulty("crlf"), stream=True))
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
     assert "애견호텔" in text
+
+
+def line(id, text, url="/v1/chat/completions", model=MODEL):
+    if url == "/v1/responses":
+        body = {"model": model, "instructions": shared.ROLE, "input": text}
+    else:
+        body = {"model": model, "messages": [MESSAGES[0], {"role": "user", "content": text}]}
+    return {"custom_id": id, "method": "POST", "url": url, "body": body}
+
+
+def make(base, lines, endpoint="/v1/chat/completions", **options):
+    data = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
+    api = client(base)
+    file = api.files.create(file=("겨울.jsonl", data), purpose="batch")
+    assert file.bytes == len(data) and file.purpose == "batch" and file.status == "processed"
+    return api.batches.create(
+        input_file_id=file.id,
+        endpoint=endpoint,
+        completion_window="24h",
+        metadata={"token": "겨울-001"},
+        **options,
+    )
+
+
+def over(base, id):
+    final = ("completed", "failed", "expired", "cancelled")
+    return shared.until(lambda: client(base).batches.retrieve(id), lambda batch: batch.status in final)
+
+
+def read(base, id):
+    text = client(base).files.content(id).text
+    return {line["custom_id"]: line for line in map(json.loads, text.splitlines())}
+
+
+def check_batch_from_upload_to_delete(base):
+    for endpoint in ("/v1/chat/completions", "/v1/responses"):
+        orders = shared.orders(25)
+        created = make(base, [line(id, text, endpoint) for id, text in orders.items()], endpoint)
+        assert created.status == "validating" and created.metadata == {"token": "겨울-001"}
+        batch = over(base, created.id)
+        counts = batch.request_counts
+        assert batch.status == "completed" and (counts.total, counts.completed, counts.failed) == (25, 25, 0)
+        assert batch.error_file_id is None and batch.in_progress_at and batch.completed_at
+        found = read(base, batch.output_file_id)
+        assert list(found) != list(orders) and set(found) == set(orders)
+        for id, answer in found.items():
+            assert answer["error"] is None and answer["response"]["status_code"] == 200
+            assert orders[id] in json.dumps(answer["response"]["body"], ensure_ascii=False)
+        api = client(base)
+        listed = [file.id for file in api.files.list()]
+        for id in (batch.input_file_id, batch.output_file_id):
+            assert id in listed and api.files.delete(id).deleted
+            shared.raises(openai.NotFoundError, lambda: api.files.retrieve(id))
+
+
+def check_batch_cancel(base):
+    slow = {"x-emulate": "batch-slow; ms=4000"}
+    created = make(base, [line("하나", shared.ORDER)], extra_headers=slow)
+    assert client(base).batches.cancel(created.id).status == "cancelling"
+    batch = over(base, created.id)
+    assert batch.status == "cancelled" and batch.output_file_id is None
+    assert read(base, batch.error_file_id)["하나"]["error"]["code"] == "batch_cancelled"
+
+
+def check_batch_list(base):
+    made = [make(base, [line("a", shared.ORDER)]).id for _ in range(5)]
+    listed = [batch.id for batch in client(base).batches.list(limit=2)]
+    assert listed[:5] == made[::-1], listed
+
+
+def check_batch_failed_with_lines(base):
+    wrong = [line("a", shared.ORDER), line("a", shared.ORDER), line("b", shared.ORDER, "/v1/responses")]
+    batch = over(base, make(base, wrong).id)
+    assert batch.status == "failed" and batch.output_file_id is None
+    assert [(error.code, error.line) for error in batch.errors.data] == [
+        ("duplicate_custom_id", 2),
+        ("url_mismatch", 3),
+    ]
+
+
+def check_batch_errors_of_items(base):
+    lines = [line("good", shared.ORDER), line("busy", shared.faulty("503")), line("late", shared.faulty("item-expired"))]
+    batch = over(base, make(base, lines).id)
+    assert (batch.request_counts.completed, batch.request_counts.failed) == (1, 1)
+    assert set(read(base, batch.output_file_id)) == {"good"}
+    errors = read(base, batch.error_file_id)
+    assert errors["busy"]["response"]["status_code"] == 503
+    assert errors["late"]["error"]["code"] == "batch_expired" and errors["late"]["response"] is None
+
+
+def check_batch_refused(base):
+    api = client(base)
+    action = lambda: api.files.create(file=b"{}", purpose="batch")
+    assert "Must be .jsonl" in str(shared.raises(openai.BadRequestError, action))
+    create = lambda id, **options: api.batches.create(
+        input_file_id=id, endpoint="/v1/chat/completions", completion_window="24h", **options
+    )
+    shared.raises(openai.NotFoundError, lambda: create("file-none"))
+    shared.raises(openai.NotFoundError, lambda: api.batches.retrieve("batch_none"))
+    limited = {"x-emulate": "429; retry-after-ms=70"}
+    action = lambda: make(base, [line("a", shared.ORDER)], extra_headers=limited)
+    assert shared.raises(openai.RateLimitError, action).response.headers["retry-after-ms"] == "70"

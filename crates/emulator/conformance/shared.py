@@ -1,6 +1,7 @@
 """What the checks share: the order, the schema, the mark."""
 
 import json
+import time
 import uuid
 
 ORDER = "우리 애견호텔의 겨울 예약을 늘릴 방법을 보고서로 써줘"
@@ -54,3 +55,19 @@ def raises(kind, action):
     except kind as error:
         return error
     raise AssertionError(f"nothing was raised, expected {kind.__name__}")
+
+
+def until(action, done):
+    """What the action returns once it is done; a batch takes a fraction of a second here."""
+    end = time.monotonic() + 20
+    while True:
+        found = action()
+        if done(found):
+            return found
+        assert time.monotonic() < end, found
+        time.sleep(0.05)
+
+
+def orders(count: int) -> dict:
+    """Texts by their ids, each an order of its own."""
+    return {f"item-{number:03}": f"{ORDER} {number}번" for number in range(count)}

@@ -1,17 +1,24 @@
 //! Turns texts and events into the bytes of a response: framing, pace, cuts, odd pieces. Refuses to know what the
 //! bytes say.
 
+use std::collections::VecDeque;
 use std::io;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::body::{BoxBody, MessageBody, SizedStream};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 
+use crate::batch::{Blob, Results};
 use crate::fault::{Effect, Fault};
 use crate::seed;
+use crate::state::State;
 use crate::wire::Event;
+
+/// About how many bytes of a long body go out at a time.
+const CHUNK: usize = 64 * 1024;
 
 /// One piece of a body, and how long to wait before it is sent.
 #[derive(Debug)]
@@ -132,6 +139,113 @@ fn slowly(bytes: &Bytes, wait: Duration) -> Vec<Piece> {
         .step_by(size)
         .map(|at| Piece { wait, bytes: Some(bytes.slice(at..bytes.len().min(at + size))) })
         .collect()
+}
+
+/// The lines of a batch's results as they are made, with the fault that concerns their bytes.
+pub(crate) fn lines(results: Results, state: Arc<State>, fault: Option<Fault>) -> BoxBody {
+    let lined = Lined { results, state, fault, pieces: VecDeque::new(), sent: 0, is_over: false };
+    let stream = Box::pin(stream::unfold(lined, |mut lined| async move {
+        while lined.pieces.is_empty() && !lined.is_over {
+            lined.fill();
+        }
+        let piece = lined.pieces.pop_front()?;
+        if piece.wait.is_zero() {
+            // Others want to be served as well, and a break would take along what came before.
+            tokio::task::yield_now().await;
+        } else {
+            tokio::time::sleep(piece.wait).await;
+        }
+        let item = piece.bytes.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted));
+        Some((item, lined))
+    }));
+    actix_web::body::BodyStream::new(stream).boxed()
+}
+
+/// Results on their way out.
+struct Lined {
+    results: Results,
+    state: Arc<State>,
+    fault: Option<Fault>,
+    pieces: VecDeque<Piece>,
+    /// Lines that went out.
+    sent: usize,
+    is_over: bool,
+}
+
+impl Lined {
+    /// Makes the next pieces.
+    fn fill(&mut self) {
+        let items = self.results.batch.items.len();
+        let effect = self.fault.as_ref().map(|fault| fault.effect);
+        let most = match effect {
+            Some(Effect::SlowBody) => items.div_ceil(8).max(1),
+            _ => usize::MAX,
+        };
+        let cut = match (effect, &self.fault) {
+            (Some(Effect::CutStream), Some(fault)) => fault.after,
+            (Some(Effect::CutBody), _) => items / 2,
+            _ => usize::MAX,
+        };
+        let end = if effect == Some(Effect::Crlf) { "\r\n" } else { "\n" };
+        let mut bytes = Vec::with_capacity(CHUNK + CHUNK / 4);
+        let mut taken = 0;
+        while bytes.len() < CHUNK && taken < most && self.sent < cut && !self.is_over {
+            match self.results.next(&self.state) {
+                Ok(Some(line)) => {
+                    bytes.extend_from_slice(line.as_bytes());
+                    bytes.extend_from_slice(end.as_bytes());
+                    taken += 1;
+                    self.sent += 1;
+                }
+                Ok(None) => self.is_over = true,
+                Err(_) => {
+                    self.is_over = true;
+                    self.pieces.push_back(broken());
+                    return;
+                }
+            }
+        }
+        let is_cut = self.sent >= cut;
+        if is_cut && effect == Some(Effect::CutBody) {
+            let half = self.results.next(&self.state).ok().flatten().unwrap_or_default();
+            bytes.extend(half.bytes().take(half.len() / 2));
+        }
+        self.push(bytes.into(), effect);
+        if is_cut {
+            self.is_over = true;
+            self.pieces.push_back(broken());
+        }
+    }
+
+    fn push(&mut self, bytes: Bytes, effect: Option<Effect>) {
+        if bytes.is_empty() {
+            return;
+        }
+        let wait = self.fault.as_ref().map(|fault| fault.wait).unwrap_or_default();
+        match effect {
+            Some(Effect::SplitUtf8) => self.pieces.extend(split(&bytes, Duration::ZERO)),
+            Some(Effect::SlowBody) => self.pieces.push_back(Piece { wait, bytes: Some(bytes) }),
+            _ => self.pieces.push_back(now(bytes)),
+        }
+    }
+}
+
+/// The bytes of a blob as they are.
+pub(crate) fn raw(blob: Arc<Blob>) -> BoxBody {
+    let length = blob.len();
+    let stream = stream::unfold((blob, 0), |(blob, at)| async move {
+        let mut window = vec![0; CHUNK];
+        match blob.read(at, &mut window) {
+            Ok(0) => None,
+            Ok(read) => {
+                window.truncate(read);
+                tokio::task::yield_now().await;
+                Some((Ok(Bytes::from(window)), (blob, at + u64::try_from(read).unwrap_or(u64::MAX))))
+            }
+            Err(error) => Some((Err(error), (blob, u64::MAX))),
+        }
+    });
+    SizedStream::new(length, Box::pin(stream)).boxed()
 }
 
 /// Pieces that end inside a character wherever there is one of several bytes; pieces of 64 bytes elsewhere.

@@ -15,6 +15,17 @@ pub(crate) struct Usage {
     pub(crate) reasoning: u64,
 }
 
+impl Usage {
+    /// Adds the tokens of another answer.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.input += other.input;
+        self.cache_read += other.cache_read;
+        self.cache_write += other.cache_write;
+        self.output += other.output;
+        self.reasoning += other.reasoning;
+    }
+}
+
 /// Totals of one provider's model.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
@@ -51,6 +62,12 @@ pub struct Entry {
     pub stream: bool,
     /// Whether it was asked at the flex tier.
     pub flex: bool,
+    /// `now`, `flex` or `batch`.
+    pub pace: &'static str,
+    /// The batch that it was an item of.
+    pub batch_id: Option<Arc<str>>,
+    /// The item's `custom_id`, or `key`.
+    pub custom_id: Option<Box<str>>,
     /// Input tokens that came from no cache.
     pub input: u64,
     /// Input tokens read from a cache.
@@ -59,6 +76,8 @@ pub struct Entry {
     pub cache_write: u64,
     /// Output tokens, reasoning included.
     pub output: u64,
+    /// Output tokens that went into reasoning.
+    pub reasoning: u64,
     /// The id that the emulator gave the request.
     pub request_id: String,
     /// The first of `x-client-request-id`, `idempotency-key`, `x-request-id` that the client sent.
@@ -148,6 +167,18 @@ impl Keeper {
         if let Some(name) = fault {
             *pages.ledger.faults.entry(name).or_default() += 1;
         }
+    }
+
+    /// Counts a fault that was played where nothing is billed or refused.
+    pub(crate) fn played(&self, fault: &'static str) {
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        *pages.ledger.faults.entry(fault).or_default() += 1;
+    }
+
+    /// At most `limit` of the listed asks, from the one at place `from` on.
+    pub(crate) fn slice(&self, from: usize, limit: usize) -> Vec<Entry> {
+        let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        pages.ledger.requests.iter().skip(from).take(limit).cloned().collect()
     }
 
     /// A copy with at most `limit` of the newest listed asks.

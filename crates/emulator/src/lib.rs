@@ -2,6 +2,7 @@
 //! faults played on demand, for tests, demos and benchmarks. Refuses to know anything of Chavion, and never
 //! passes itself off as a model: every answer carries a header and a mark.
 
+mod batch;
 mod body;
 mod control;
 mod count;
@@ -11,6 +12,7 @@ mod ledger;
 mod options;
 mod problem;
 mod program;
+mod routes;
 mod running;
 mod seed;
 mod serve;

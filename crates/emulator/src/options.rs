@@ -15,13 +15,18 @@ pub struct Options {
     pub jitter: Duration,
     /// Paces streams at this many output tokens a second; `None` sends at once. Default `None`.
     pub tokens_per_second: Option<NonZeroU32>,
-    /// Varies answers, jitter and the faults chosen by percent. Default 0.
+    /// Varies answers, jitter, the order of batch results and the faults chosen by percent. Default 0.
     pub seed: u64,
     /// Threads that serve requests. Default 1, which carries well over 5,000 small asks a second.
     pub workers: usize,
     /// Answers every text ask in one short line, as a model name ending in `-brief` does. Default false.
     pub brief: bool,
-    /// How many answered asks the ledger lists one by one; totals go on beyond it. Default 50,000.
+    /// How long a batch takes from its creation to its end. Default 3 s.
+    pub batch_time: Duration,
+    /// How long the 24 hours are after which a batch expires; Gemini's expire after two of them. A batch that takes
+    /// longer expires with what is done by then. Default 24 h.
+    pub batch_day: Duration,
+    /// How many answered asks the ledger lists one by one; totals go on beyond it. Default 500,000.
     pub ledger_cap: usize,
 }
 
@@ -35,7 +40,9 @@ impl Default for Options {
             seed: 0,
             workers: 1,
             brief: false,
-            ledger_cap: 50_000,
+            batch_time: Duration::from_secs(3),
+            batch_day: Duration::from_secs(24 * 60 * 60),
+            ledger_cap: 500_000,
         }
     }
 }

@@ -32,6 +32,15 @@ struct Arguments {
     /// Answers in one short line.
     #[arg(long)]
     brief: bool,
+    /// Milliseconds that a batch takes.
+    #[arg(long, default_value_t = 3_000)]
+    batch_ms: u64,
+    /// Milliseconds that the 24 hours are after which a batch expires.
+    #[arg(long, default_value_t = 24 * 60 * 60 * 1_000)]
+    batch_day_ms: u64,
+    /// How many billed asks the ledger lists one by one.
+    #[arg(long, default_value_t = 500_000)]
+    ledger_cap: usize,
 }
 
 /// Reads the command line and serves until SIGTERM or SIGINT.
@@ -48,7 +57,9 @@ pub async fn run() -> anyhow::Result<()> {
         seed: arguments.seed,
         workers: arguments.workers,
         brief: arguments.brief,
-        ..Options::default()
+        batch_time: Duration::from_millis(arguments.batch_ms),
+        batch_day: Duration::from_millis(arguments.batch_day_ms),
+        ledger_cap: arguments.ledger_cap,
     })
     .await?;
     announce(&emulator.addr)?;

@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use tokio::sync::oneshot;
@@ -83,15 +84,28 @@ impl Running {
         format!("http://{}", self.addr)
     }
 
-    /// What was billed so far, every listed ask included.
+    /// What was billed so far, every listed ask and every item of a batch that is done included. Items that nobody has
+    /// fetched yet are answered for it, which takes its time.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
+        self.state.settle();
         self.state.ledger.copy(usize::MAX)
     }
 
-    /// Empties the ledger.
+    /// Empties the ledger; items of batches that are done by now do not come back.
     pub fn clear_ledger(&self) {
+        self.state.settle();
         self.state.ledger.clear();
+    }
+
+    /// How long batches take that are created from now on.
+    pub fn set_batch_time(&self, time: Duration) {
+        self.state.clock.set_batch(time);
+    }
+
+    /// How long the 24 hours are after which batches expire that are created from now on.
+    pub fn set_batch_day(&self, time: Duration) {
+        self.state.clock.set_day(time);
     }
 
     /// Adds a fault rule, as `POST /emulator/faults` does; fails when its text names no known fault.

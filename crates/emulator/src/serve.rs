@@ -7,9 +7,10 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use time::OffsetDateTime;
 
+use crate::batch::Words;
 use crate::body::{self, Pace};
 use crate::draft::{self, Draft};
-use crate::fault::{Effect, Fault, Subject};
+use crate::fault::{Effect, Fault, Point, Subject};
 use crate::ledger::Entry;
 use crate::problem::Problem;
 use crate::seed;
@@ -35,6 +36,27 @@ const OPENAI_LIMITS: [(&str, &str); 8] = [
     ("openai-processing-ms", "1"),
     ("openai-version", "2020-10-01"),
 ];
+
+/// Why a call is not answered as it was asked.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// Something is wrong with it.
+    Problem(Problem),
+    /// A scripted fault is played instead.
+    Fault(Box<Fault>),
+}
+
+impl From<Problem> for Halt {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<std::io::Error> for Halt {
+    fn from(error: std::io::Error) -> Self {
+        Self::Problem(Problem::new(500, format!("Emulated: what was kept cannot be read: {error}")))
+    }
+}
 
 /// One request on its way to an answer.
 pub(crate) struct Call<'a> {
@@ -85,8 +107,81 @@ impl<'a> Call<'a> {
         let subject = Subject { provider: self.provider.name(), model: &ask.model, texts: ask.texts() };
         self.state
             .faults
-            .choose(header, &subject)
+            .choose(header, Point::Ask, &subject)
             .map_err(|error| Problem::new(400, format!("emulated fault: {error}")))
+    }
+
+    /// Lets a fault of this call have its way: `Err` is what is answered instead. A fault that lets the call be done
+    /// first, or that concerns the body, comes back and is played by `close`.
+    pub(crate) async fn gate(&self, point: Point, words: &Words<'_>) -> Result<Option<Fault>, Halt> {
+        let header = text(self.request.headers(), "x-emulate");
+        let subject = Subject { provider: self.provider.name(), model: words.model, texts: words.texts.clone() };
+        let fault = self
+            .state
+            .faults
+            .choose(header, point, &subject)
+            .map_err(|error| Problem::new(400, format!("emulated fault: {error}")))?;
+        let Some(fault) = fault else {
+            self.wait(None).await;
+            return Ok(None);
+        };
+        self.state.ledger.played(fault.effect.name());
+        if fault.committed {
+            return Ok(Some(fault));
+        }
+        self.wait(Some(&fault)).await;
+        if self.is_instead(&fault) { Err(Halt::Fault(Box::new(fault))) } else { Ok(Some(fault)) }
+    }
+
+    /// The future of a batch that is about to be made.
+    pub(crate) fn fates(&self, words: &Words<'_>) -> Result<Vec<Fault>, Halt> {
+        let header = text(self.request.headers(), "x-emulate");
+        let subject = Subject { provider: self.provider.name(), model: words.model, texts: words.texts.clone() };
+        let fates = self.state.faults.fates(header, &subject);
+        fates.map_err(|error| Problem::new(400, format!("emulated fault: {error}")).into())
+    }
+
+    /// The answer of a call that was done, or what the fault makes of it.
+    pub(crate) async fn close(&self, fault: Option<&Fault>, response: HttpResponse) -> HttpResponse {
+        let Some(fault) = fault else { return response };
+        if fault.committed {
+            self.wait(Some(fault)).await;
+        }
+        if self.is_instead(fault) { self.instead(fault) } else { response }
+    }
+
+    /// Answers a call, or says why not.
+    pub(crate) fn end(&self, answer: Result<HttpResponse, Halt>) -> HttpResponse {
+        match answer {
+            Ok(response) => response,
+            Err(Halt::Problem(problem)) => self.refuse(&problem),
+            Err(Halt::Fault(fault)) => self.instead(&fault),
+        }
+    }
+
+    /// Whether a fault is answered instead of the answer.
+    fn is_instead(&self, fault: &Fault) -> bool {
+        let is_other = matches!(fault.effect, Effect::Reset | Effect::Malformed | Effect::WrongType);
+        is_other || fault.problem(self.provider, false).is_some()
+    }
+
+    /// What a fault answers instead of the answer.
+    fn instead(&self, fault: &Fault) -> HttpResponse {
+        match (fault.effect, fault.problem(self.provider, false)) {
+            (_, Some(problem)) => self.refuse(&problem),
+            (Effect::Malformed, None) => self.malformed(),
+            (Effect::WrongType, None) => self.wrong_type(),
+            _ => self.reset(),
+        }
+    }
+
+    fn malformed(&self) -> HttpResponse {
+        self.respond(200, "application/json", "{\"emulated\": \"malformed".to_owned())
+    }
+
+    fn wrong_type(&self) -> HttpResponse {
+        let page = "<!doctype html><title>emulated</title><p>에뮬레이터가 만든 잘못된 형식".to_owned();
+        self.respond(200, "text/html; charset=utf-8", page)
     }
 
     async fn wait(&self, fault: Option<&Fault>) {
@@ -106,10 +201,14 @@ impl<'a> Call<'a> {
             model: ask.model.as_ref().into(),
             stream: ask.stream,
             flex: ask.tier.as_deref() == Some("flex"),
+            pace: if ask.tier.as_deref() == Some("flex") { "flex" } else { "now" },
+            batch_id: None,
+            custom_id: None,
             input: draft.usage.input,
             cache_read: draft.usage.cache_read,
             cache_write: draft.usage.cache_write,
             output: draft.usage.output,
+            reasoning: draft.usage.reasoning,
             request_id: self.request_id(),
             client_request_id: CLIENT_IDS.iter().find_map(|name| text(headers, name)).map(str::to_owned),
             fault: fault.map(|fault| fault.effect.name()),
@@ -121,13 +220,8 @@ impl<'a> Call<'a> {
         let meta = Meta { id: self.answer_id(), created: OffsetDateTime::now_utc().unix_timestamp() };
         let effect = fault.map(|fault| fault.effect);
         match effect {
-            Some(Effect::Malformed) => {
-                return self.respond(200, "application/json", "{\"emulated\": \"malformed".to_owned());
-            }
-            Some(Effect::WrongType) => {
-                let page = "<!doctype html><title>emulated</title><p>에뮬레이터가 만든 잘못된 형식".to_owned();
-                return self.respond(200, "text/html; charset=utf-8", page);
-            }
+            Some(Effect::Malformed) => return self.malformed(),
+            Some(Effect::WrongType) => return self.wrong_type(),
             _ => {}
         }
         if !ask.stream {
@@ -199,7 +293,7 @@ impl<'a> Call<'a> {
         self.with_body(status, content_type, BoxBody::new(body))
     }
 
-    fn with_body(&self, status: u16, content_type: &'static str, body: BoxBody) -> HttpResponse {
+    pub(crate) fn with_body(&self, status: u16, content_type: &'static str, body: BoxBody) -> HttpResponse {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = HttpResponse::with_body(status, body);
         let headers = response.headers_mut();

@@ -17,6 +17,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::control;
 use crate::problem::Problem;
+use crate::routes;
 use crate::serve::Call;
 use crate::state::State;
 use crate::wire::{Provider, Wire, anthropic, gemini, openai};
@@ -42,7 +43,7 @@ pub(crate) fn run(listener: TcpListener, state: Arc<State>) -> io::Result<Server
     let workers = state.options.workers.max(1);
     let data = Data::from(state);
     let server = HttpServer::new(move || {
-        App::new().app_data(data.clone()).app_data(PayloadConfig::new(BODY_LIMIT)).configure(routes)
+        App::new().app_data(data.clone()).app_data(PayloadConfig::new(BODY_LIMIT)).configure(all)
     })
     .workers(workers)
     .tcp_nodelay(true)
@@ -62,8 +63,8 @@ fn keep_socket(connection: &dyn Any, data: &mut Extensions) {
     }
 }
 
-/// All routes. The batch and file endpoints of each provider join their provider's block.
-fn routes(config: &mut ServiceConfig) {
+/// All routes.
+fn all(config: &mut ServiceConfig) {
     config
         // Anthropic
         .route("/v1/messages", web::post().to(messages))
@@ -82,6 +83,7 @@ fn routes(config: &mut ServiceConfig) {
         .route("/v1beta/models", web::get().to(gemini_models))
         .route("/v1beta/models/{model}", web::get().to(gemini_model))
         .route("/{version:v1|v1beta}/{kind:models|tunedModels}/{call}", web::post().to(generate))
+        .configure(routes::routes)
         .configure(control::routes)
         .default_service(web::to(nothing));
 }
@@ -130,6 +132,7 @@ async fn generate(state: Data<State>, request: HttpRequest, body: Body) -> HttpR
             let stream = method == "streamGenerateContent";
             call.answer(Wire::Generate, body.and_then(|body| gemini::read(body, model, stream))).await
         }
+        "batchGenerateContent" => routes::create_gemini(&call, body, model).await,
         "countTokens" => match body.and_then(|body| gemini::count(body, model)) {
             Ok(ask) => {
                 let tokens = ask.input_tokens();
@@ -144,7 +147,7 @@ async fn generate(state: Data<State>, request: HttpRequest, body: Body) -> HttpR
 }
 
 /// Whose client it is, where the path does not tell: each of the three sends a header of its own.
-fn client(request: &HttpRequest) -> Provider {
+pub(crate) fn client(request: &HttpRequest) -> Provider {
     let has = |name: &str| request.headers().contains_key(name);
     if has("x-goog-api-key") || request.query_string().split('&').any(|pair| pair.starts_with("key=")) {
         Provider::Gemini

@@ -133,6 +133,7 @@ pub(crate) const fn word(end: &End) -> &'static str {
         End::Completed { .. } => "completed",
         End::Failed(failure) => failure.cause.as_str(),
         End::Again { .. } => "again",
+        End::Held(_) => "held",
     }
 }
 

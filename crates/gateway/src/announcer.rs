@@ -3,14 +3,22 @@
 
 use crate::metrics::Metrics;
 use bus::{Bus, EVENTS, Entry, Lane, Topic};
-use domain::task::{Priority, State};
+use domain::{
+    pace::Pace,
+    task::{Priority, State},
+};
 use std::time::{Duration, Instant};
+use store::Name;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Orders to be divided by their playbook.
 pub(crate) const PLAN: Topic = Topic::new("tasks.plan", "orchestrator");
+/// Asks of every pace but batch.
+pub(crate) const ASK: Topic = Topic::new("tasks.ask", "orchestrator");
+/// Asks of pace batch, and what only wakes the batch-poller.
+pub(crate) const BATCH: Topic = Topic::new("tasks.batch", "batch-poller");
 /// Tasks that ended under an order that goes on.
 pub(crate) const SETTLED: Topic = Topic::new("tasks.settled", "orchestrator");
 
@@ -66,6 +74,25 @@ impl Announcer {
     /// Tells those who watch that an agent said how far it is.
     pub(crate) fn progress(&self, id: Uuid, traceparent: Option<&str>) {
         self.put(Word::Event(Entry::new(id, "task.progress", traceparent.map(str::to_owned))));
+    }
+
+    /// Puts asks that were queued again before those who perform them, and tells those who watch.
+    pub(crate) fn asks(&self, names: &[Name]) {
+        for name in names {
+            let topic = if name.pace == Pace::Batch { BATCH } else { ASK };
+            self.task(topic, name.priority, name.id, name.kind.as_str(), name.traceparent.as_deref());
+            self.event(name.id, State::Queued, name.traceparent.as_deref());
+        }
+    }
+
+    /// Wakes the batch-poller: it flushes what waits (no id), or looks at a batch at once.
+    pub(crate) fn wake_poller(&self, kind: &'static str, id: Uuid, traceparent: Option<&str>) {
+        self.put(Word::Task(BATCH, Lane::Express, Entry::new(id, kind, traceparent.map(str::to_owned))));
+    }
+
+    /// Tells those who watch that a provider is back, or away.
+    pub(crate) fn blackout(&self, kind: &'static str, traceparent: Option<&str>) {
+        self.put(Word::Event(Entry::new(Uuid::nil(), kind, traceparent.map(str::to_owned))));
     }
 
     fn put(&self, word: Word) {

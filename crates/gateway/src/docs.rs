@@ -24,7 +24,9 @@ use utoipa::{
     paths(
         crate::tasks::list, crate::order::create, crate::tasks::show, crate::wait::status, crate::tasks::results,
         crate::tasks::tree, crate::moves::cancel, crate::moves::retry, crate::board::claim, crate::board::complete,
-        crate::board::fail, crate::board::report, crate::agents::list, crate::playbooks::list, crate::playbooks::put,
+        crate::board::fail, crate::board::report, crate::batches::list, crate::batches::flush, crate::batches::show,
+        crate::batches::cancel, crate::budgets::list, crate::budgets::put, crate::budgets::show, crate::budgets::delete,
+        crate::blackouts::list, crate::blackouts::end, crate::agents::list, crate::playbooks::list, crate::playbooks::put,
         crate::status::show, crate::keys::list, crate::keys::create, crate::keys::revoke, crate::sse::events,
         crate::ws::connect, crate::health::show, crate::help::show, openapi, entrance, file,
     ),

@@ -65,8 +65,8 @@ codes! {
     BodyTimeout = "body_timeout", REQUEST_TIMEOUT, "The body did not arrive in time";
     /// Somebody else has claimed the task.
     AlreadyClaimed = "already_claimed", CONFLICT, "The task is claimed by another agent";
-    /// The task has ended.
-    AlreadyEnded = "already_ended", CONFLICT, "The task has already ended";
+    /// The task, or the batch, has ended.
+    AlreadyEnded = "already_ended", CONFLICT, "It has already ended";
     /// The task has not been claimed by the one who acts on it.
     NotClaimed = "not_claimed", CONFLICT, "The task is not claimed";
     /// The task is not one that agents claim on the board.

@@ -4,11 +4,13 @@
 use crate::{
     error::{Code, Problem},
     metrics::Metrics,
+    shown::{BlackoutShown, CostShown, saved},
 };
 use bus::{Bus, EVENTS, Entry, EventId, Seen, Tail};
-use serde_json::json;
+use domain::task::State;
+use serde_json::{Value, json};
 use std::{collections::HashMap, sync::Arc, time::Duration};
-use store::{EventRow, Store};
+use store::{BatchView, EventRow, Store};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -22,14 +24,14 @@ const START: Duration = Duration::from_secs(5);
 /// How long the follower waits after Redis or Postgres failed.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Something that happened to a task, with the facts that its row had when it was looked up.
+/// Something that happened to a task or a batch, with the facts that its row had when it was looked up.
 #[derive(Debug)]
 pub(crate) struct Event {
     /// Its place in the feed.
     pub(crate) id: EventId,
-    /// The order it belongs to.
+    /// The order it belongs to; none when it concerns many.
     pub(crate) root_id: Uuid,
-    /// The task it happened to.
+    /// The task it happened to; none when it was no task.
     pub(crate) task_id: Uuid,
     /// Whether that task is an order.
     pub(crate) is_root: bool,
@@ -54,10 +56,32 @@ impl Event {
         }
     }
 
+    fn of_many(id: EventId, kind: &str, data: &Value) -> Self {
+        Self { id, is_reset: false, kind: kind.to_owned(), data: data.to_string(), ..Self::reset() }
+    }
+
+    fn of_batch(id: EventId, kind: &str, batch: &BatchView) -> Self {
+        let ended = batch.tally.counts.iter().filter(|(state, _)| state.has_ended());
+        let done = ended.map(|(_, count)| *count).sum::<i64>().max(batch.done_items.unwrap_or_default().into());
+        let data = json!({
+            "batch": batch.id,
+            "provider": batch.provider,
+            "model": batch.model,
+            "state": batch.state,
+            "items": batch.items,
+            "done": done,
+            "cost": CostShown::from(batch.tally.nanos),
+            "saved": saved(batch.tally.nanos, batch.tally.list_nanos),
+            "note": batch.note,
+            "at_ms": id.ms(),
+        });
+        Self::of_many(id, kind, &data)
+    }
+
     fn of(id: EventId, entry: &Entry, row: &EventRow) -> Self {
         // The word goes into lines of a protocol: what is none of ours is not repeated.
-        let plain = |letter: char| letter.is_ascii_lowercase() || letter == '_' || letter == '.';
-        let kind = if entry.kind.chars().all(plain) { entry.kind.clone() } else { "task.changed".to_owned() };
+        let kind = if is_plain(&entry.kind) { entry.kind.clone() } else { "task.changed".to_owned() };
+        let held = row.state == State::Held;
         let data = json!({
             "task": row.id,
             "root": row.root_id,
@@ -69,7 +93,11 @@ impl Event {
             "agent": row.agent,
             "title": row.title,
             "reason": row.reason,
-            "cost": crate::shown::CostShown::from(row.nanos),
+            "pace": row.pace,
+            "held_for": row.held_for.filter(|_| held),
+            "held": row.held_nanos.filter(|nanos| held && nanos.0 > 0).map(CostShown::from),
+            "cost": CostShown::from(row.nanos),
+            "saved": saved(row.nanos, row.list_nanos),
             "emulated": row.emulated,
             "at_ms": id.ms(),
         });
@@ -241,17 +269,45 @@ impl Hub {
     }
 
     async fn looked_up(&self, entries: &[(EventId, Entry)]) -> Result<Vec<Arc<Event>>, store::Error> {
-        let mut ids: Vec<Uuid> = entries.iter().map(|(_, entry)| entry.id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let rows = self.store.names(&ids).await?;
-        let rows: HashMap<Uuid, EventRow> = rows.into_iter().map(|row| (row.id, row)).collect();
-        let known = entries.iter().filter_map(|(id, entry)| Some(Event::of(*id, entry, rows.get(&entry.id)?).into()));
+        let (batches, tasks): (Vec<_>, Vec<_>) =
+            entries.iter().filter(|(_, entry)| !entry.id.is_nil()).partition(|(_, entry)| is_of_batch(entry));
+        let (tasks, batches) = (ids(&tasks), ids(&batches));
+        let is_of_blackout = |entry: &Entry| entry.kind.starts_with("blackout.") && is_plain(&entry.kind);
+        let dark = entries.iter().any(|(_, entry)| is_of_blackout(entry));
+        let (tasks, batches, blackouts) =
+            tokio::try_join!(self.store.names(&tasks), self.store.batch_views(&batches), async {
+                if dark { self.store.blackouts().await } else { Ok(Vec::new()) }
+            })?;
+        let tasks: HashMap<Uuid, EventRow> = tasks.into_iter().map(|row| (row.id, row)).collect();
+        let batches: HashMap<Uuid, BatchView> = batches.into_iter().map(|batch| (batch.id, batch)).collect();
+        let blackouts: Vec<_> = blackouts.into_iter().map(BlackoutShown::from).collect();
+        let known = entries.iter().filter_map(|(id, entry)| {
+            let event = if is_of_batch(entry) {
+                Event::of_batch(*id, &entry.kind, batches.get(&entry.id)?)
+            } else if is_of_blackout(entry) {
+                Event::of_many(*id, &entry.kind, &json!({ "blackouts": blackouts, "at_ms": id.ms() }))
+            } else {
+                Event::of(*id, entry, tasks.get(&entry.id)?)
+            };
+            Some(event.into())
+        });
         Ok(known.collect())
     }
+}
+
+fn is_plain(kind: &str) -> bool {
+    kind.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_' || letter == '.')
+}
+
+fn is_of_batch(entry: &Entry) -> bool {
+    entry.kind.starts_with("batch.") && is_plain(&entry.kind)
+}
+
+fn ids(entries: &[&(EventId, Entry)]) -> Vec<Uuid> {
+    let mut ids: Vec<Uuid> = entries.iter().map(|(_, entry)| entry.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }
 
 /// A client's place in the hub, given up when dropped.

@@ -3,8 +3,11 @@
 
 mod agents;
 mod announcer;
+mod batches;
+mod blackouts;
 mod board;
 mod body;
+mod budgets;
 mod config;
 mod docs;
 mod error;

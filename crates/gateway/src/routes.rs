@@ -2,7 +2,7 @@
 //! The server, the 405 answers and the test that compares it with OpenAPI are all made from it.
 
 use crate::{
-    agents, board, docs,
+    agents, batches, blackouts, board, budgets, docs,
     error::{Code, Problem},
     health, help,
     keyring::Need::{self, Agent, Master, Nobody, Viewer},
@@ -51,6 +51,16 @@ fn table() -> Vec<(Endpoint, Route)> {
         post("/api/tasks/{id}/complete", Agent, web::to(board::complete)),
         post("/api/tasks/{id}/fail", Agent, web::to(board::fail)),
         post("/api/tasks/{id}/report", Agent, web::to(board::report)),
+        get("/api/batches", Viewer, web::to(batches::list)),
+        post("/api/batches/flush", Master, web::to(batches::flush)),
+        get("/api/batches/{id}", Viewer, web::to(batches::show)),
+        post("/api/batches/{id}/cancel", Master, web::to(batches::cancel)),
+        get("/api/budgets", Viewer, web::to(budgets::list)),
+        post("/api/budgets", Master, web::to(budgets::put)),
+        get("/api/budgets/{scope}/{name}/{period}", Viewer, web::to(budgets::show)),
+        row("DELETE", "/api/budgets/{scope}/{name}/{period}", Master, PATIENCE, web::to(budgets::delete)),
+        get("/api/blackouts", Viewer, web::to(blackouts::list)),
+        post("/api/blackouts/{provider}/end", Master, web::to(blackouts::end)),
         get("/api/agents", Viewer, web::to(agents::list)),
         get("/api/playbooks", Viewer, web::to(playbooks::list)),
         post("/api/playbooks", Master, web::to(playbooks::put)),

@@ -1,48 +1,30 @@
 //! Tasks as clients see them. Refuses to show what is ours alone: workers, leases, what a model was asked.
 
+mod batch;
+mod budget;
+mod given;
 mod progress;
 
+pub(crate) use batch::{
+    BatchDetailShown, BatchOrderShown, BatchShown, BatchWaitShown, BatchesShown, Latencies, WaitingShown, saved,
+};
+pub(crate) use budget::{
+    BlackoutShown, BlackoutsShown, BudgetShown, BudgetsShown, ChangedBudgetShown, DeletedBudgetShown,
+    EndedBlackoutShown,
+};
+pub(crate) use given::{CancelBatchShown, FlushShown, NewBudgetShown, NewOrderShown};
 pub(crate) use progress::{ResultsShown, StatusShown, TreeShown};
 
 use domain::{
     money::{Nanos, Usage},
     order::{Deliver, Order},
-    task::{Kind, State},
+    task::{HeldFor, Kind, State},
 };
 use serde::Serialize;
-use serde_json::Value;
 use store::{Page, Task};
 use time::{OffsetDateTime, UtcOffset};
 use utoipa::ToSchema;
 use uuid::Uuid;
-
-/// An order as it is given. Unknown fields are refused.
-#[derive(Debug, ToSchema)]
-#[schema(as = NewOrder)]
-#[expect(dead_code, reason = "describes for OpenAPI what `domain::order` reads and checks")]
-pub(crate) struct NewOrderShown {
-    /// One line, 1 to 300 characters.
-    #[schema(example = "겨울 예약을 늘릴 방법을 보고서로 써줘")]
-    title: String,
-    /// The whole text, at most 100,000 characters.
-    description: Option<String>,
-    /// `low`, `normal`, `high` or `urgent`.
-    #[schema(default = "normal")]
-    priority: Option<String>,
-    /// The recipe; without one the order is an open task on the board.
-    #[schema(example = "report")]
-    playbook: Option<String>,
-    /// `now`, `flex`, `batch` or `auto`.
-    #[schema(default = "now")]
-    pace: Option<String>,
-    /// When the report must be there (RFC 3339, in the future).
-    #[schema(value_type = Option<String>, format = DateTime)]
-    deadline: Option<String>,
-    /// Where the report goes besides the archive: `{"kind": "webhook", "url": "https://…"}`.
-    deliver: Option<Vec<Value>>,
-    /// Agents for playbooks that take them, such as `answer`.
-    agents: Option<Vec<String>>,
-}
 
 /// Money.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -115,6 +97,17 @@ pub(crate) struct TaskShown {
     /// `now`, `flex`, `batch` or `auto`.
     #[schema(example = "now")]
     pub(crate) pace: &'static str,
+    /// Why the pace is what it is, when that is not what was ordered.
+    pub(crate) pace_reason: Option<String>,
+    /// What it waits for while it is held: `approval`, `budget` or `blackout`; its `progress` says how to go on.
+    #[schema(example = "budget")]
+    pub(crate) held_for: Option<&'static str>,
+    /// How much money it asks for while it is held for a budget.
+    pub(crate) held: Option<CostShown>,
+    /// Whom it was to be asked of while it is held.
+    pub(crate) held_provider: Option<String>,
+    /// The batches that it, or a part of it, waits for; told when one task or a tree is read.
+    pub(crate) batches: Vec<BatchWaitShown>,
     #[serde(with = "time::serde::rfc3339::option")]
     pub(crate) deadline: Option<OffsetDateTime>,
     pub(crate) playbook: Option<String>,
@@ -147,6 +140,12 @@ pub(crate) struct TaskShown {
     pub(crate) ran_ms: Option<i64>,
     pub(crate) tokens: TokensShown,
     pub(crate) cost: CostShown,
+    /// What the same would have cost at pace now.
+    pub(crate) list_cost: CostShown,
+    /// The difference.
+    pub(crate) saved: CostShown,
+    /// The most that an order may cost.
+    pub(crate) budget: Option<CostShown>,
     /// How many model calls that is.
     pub(crate) calls: i64,
 }
@@ -190,6 +189,11 @@ impl TaskShown {
             description: order.description.clone(),
             agent: None,
             pace: order.pace.as_str(),
+            pace_reason: None,
+            held_for: None,
+            held: None,
+            held_provider: None,
+            batches: Vec::new(),
             deadline: order.deadline.and_then(|deadline| deadline.checked_to_offset(UtcOffset::UTC)),
             playbook: order.playbook.clone(),
             deliver: order.deliver.iter().map(DeliverShown::from).collect(),
@@ -209,6 +213,9 @@ impl TaskShown {
             ran_ms: None,
             tokens: Usage::default().into(),
             cost: Nanos(0).into(),
+            list_cost: Nanos(0).into(),
+            saved: Nanos(0).into(),
+            budget: order.budget.map(CostShown::from),
             calls: 0,
         }
     }
@@ -217,6 +224,7 @@ impl TaskShown {
 impl From<Task> for TaskShown {
     fn from(task: Task) -> Self {
         let (waited_ms, ran_ms) = (task.waited_ms(), task.ran_ms());
+        let held = task.state == State::Held;
         let (cause, reason) = task.failure.map(|failure| (failure.cause.as_str(), failure.reason)).unzip();
         Self {
             id: task.id,
@@ -231,6 +239,11 @@ impl From<Task> for TaskShown {
             description: task.description,
             agent: task.agent,
             pace: task.pace.as_str(),
+            pace_reason: task.pace_reason,
+            held_for: task.held_for.filter(|_| held).map(HeldFor::as_str),
+            held: task.held_nanos.filter(|nanos| held && nanos.0 > 0).map(CostShown::from),
+            held_provider: task.held_provider.filter(|_| held),
+            batches: Vec::new(),
             deadline: task.deadline,
             playbook: task.playbook,
             deliver: task.deliver.iter().map(DeliverShown::from).collect(),
@@ -250,6 +263,9 @@ impl From<Task> for TaskShown {
             ran_ms,
             tokens: task.usage.into(),
             cost: task.nanos.into(),
+            list_cost: task.list_nanos.into(),
+            saved: saved(task.nanos, task.list_nanos),
+            budget: task.budget.map(CostShown::from),
             calls: task.calls,
         }
     }

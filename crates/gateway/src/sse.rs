@@ -19,7 +19,8 @@ const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
 /// Streams what happens, from now on or from the event after `Last-Event-ID`.
 ///
 /// Each message has the event's id, what happened (`task.completed`, `task.progress`, …) as its event, and the facts
-/// of the task's row, as it is when the event is passed on, as JSON. `ready` comes first: nothing after it is missed.
+/// of the task's row, as it is when the event is passed on, as JSON. What happens to a batch (`batch.running`,
+/// `batch.settled`, …) and to a provider (`blackout.begun`, `blackout.ended`) belongs to no order. `ready` comes first: nothing after it is missed.
 /// `reset` says that events were lost and what is shown must be read
 /// again; `too_slow`, `away` and `stopping` come last, before the stream ends. A comment comes every 15 seconds.
 #[utoipa::path(get, path = "/api/events", tag = "events",

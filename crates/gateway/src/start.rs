@@ -53,24 +53,39 @@ pub(crate) async fn postgres(
     let (id, key) = (Uuid::now_v7(), fresh_key());
     let hash = hash_of(key.expose_secret()).to_vec();
     let first = NewKey { id, name: FIRST_KEY_NAME.to_owned(), role: Role::Master, agent_name: None, hash };
-    let made = loop {
-        // One of several gateways that start together makes it; the id tells whether it was this one.
-        match store.key_first(&first).await {
-            Ok(made) => break made,
+    let mut is_shown = false;
+    loop {
+        // One of several gateways that start together makes it. It is shown before it is committed: a kill in between
+        // leaves a key that nobody can use, never one that nobody knows.
+        let show = || {
+            if !is_shown {
+                first_key.show(&key)?;
+                is_shown = true;
+            }
+            anyhow::Ok(())
+        };
+        match store.key_first(&first, show).await {
+            Ok(made) => {
+                // An answer to the commit may have been lost, and another gateway have been faster than the next try.
+                if !made? && is_shown && matches!(store.key_find(&first.hash).await, Ok(None)) {
+                    tracing::warn!("the key that was shown here does not work: another gateway has made the first one");
+                    is_shown = false;
+                }
+                break;
+            }
             Err(error) if error.is_transient() => pause = rest(pause, &error).await,
             Err(error) => return Err(error.into()),
         }
-    };
-    if made {
-        if let Err(error) = show(first_key, key) {
-            // A key that nobody saw would keep the next start from making one.
-            store.key_revoke(id).await?;
-            return Err(error);
-        }
+    }
+    if is_shown {
         tracing::info!("made the first master key");
     }
     started.send_replace(true);
     part.up();
+    if is_shown && let FirstKey::Handed(sender) = first_key {
+        // Who has gone since has no use for it.
+        let _ = sender.send(key);
+    }
     Ok(())
 }
 
@@ -91,15 +106,21 @@ async fn rest(pause: Duration, error: &(dyn std::error::Error + Send + Sync)) ->
     pause.saturating_mul(2).min(LONGEST_PAUSE)
 }
 
-fn show(place: FirstKey, key: SecretString) -> anyhow::Result<()> {
-    match place {
-        FirstKey::Handed(sender) => sender.send(key).map_err(|_| anyhow::anyhow!("nobody took the first master key")),
-        FirstKey::File(path) => write(&path, &key).with_context(|| format!("FIRST_KEY_FILE {}", path.display())),
-        FirstKey::Output => {
-            let key = key.expose_secret();
-            let mut out = std::io::stdout().lock();
-            writeln!(out, "The first master key, shown this once: {key}")?;
-            Ok(out.flush()?)
+impl FirstKey {
+    fn show(&self, key: &SecretString) -> anyhow::Result<()> {
+        match self {
+            Self::Handed(sender) => {
+                // Whoever lives and dies with this process gets it once it works.
+                anyhow::ensure!(!sender.is_closed(), "nobody waits for the first master key");
+                Ok(())
+            }
+            Self::File(path) => write(path, key).with_context(|| format!("FIRST_KEY_FILE {}", path.display())),
+            Self::Output => {
+                let key = key.expose_secret();
+                let mut out = std::io::stdout().lock();
+                writeln!(out, "The first master key, shown this once: {key}")?;
+                Ok(out.flush()?)
+            }
         }
     }
 }

@@ -1,36 +1,37 @@
 //! The whole picture: what is alive, what waits, what it cost today. Refuses to ask for it more than once a second.
 
 use crate::{
-    announcer::{PLAN, SETTLED},
+    announcer::{ASK, BATCH, PLAN, SETTLED},
     error::{Problem, ProblemBody},
     fields::Fields,
     gateway::Gateway,
-    shown::{CostShown, TokensShown},
+    shown::{BlackoutShown, BudgetShown, CostShown, TokensShown, saved},
 };
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use bus::{Depth, Topic};
-use domain::money::{Nanos, Usage};
+use domain::{
+    batch::BatchState,
+    money::{Nanos, Usage},
+};
 use serde::Serialize;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use store::{Count, Counts, Day};
+use store::{BatchCounts, Blackout, BudgetFilter, BudgetPage, Count, Counts, Day, Store, Total};
 use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 /// Every topic, so that all depths are shown.
-pub(crate) const TOPICS: [Topic; 6] = [
-    PLAN,
-    Topic::new("tasks.ask", "orchestrator"),
-    Topic::new("tasks.deliver", "orchestrator"),
-    SETTLED,
-    Topic::new("tasks.command", "executor"),
-    Topic::new("tasks.batch", "batch-poller"),
-];
+pub(crate) const TOPICS: [Topic; 6] =
+    [PLAN, ASK, Topic::new("tasks.deliver", "orchestrator"), SETTLED, Topic::new("tasks.command", "executor"), BATCH];
 
 /// How long a picture is shown again.
 const FRESH: Duration = Duration::from_secs(1);
+/// From how many percent on a budget counts as nearly spent.
+const NEARLY: u8 = 80;
+/// How many such budgets are shown.
+const BUDGETS: u16 = 20;
 
 /// The last picture; whoever finds it old takes a new one while the others wait for it.
 #[derive(Debug, Default)]
@@ -54,6 +55,14 @@ pub(crate) struct WholeShown {
     topics: Option<Vec<TopicShown>>,
     /// What was spent today (UTC).
     money_today: MoneyShown,
+    /// What was ever spent.
+    money_total: TotalShown,
+    /// What waits for a batch, and what is in one.
+    batches: WholeBatchesShown,
+    /// The providers that cannot serve.
+    blackouts: Vec<BlackoutShown>,
+    /// Budgets of which four fifths are spent or set aside, at most 20; those of ended orders are left out.
+    budgets_nearly_spent: Vec<BudgetShown>,
     /// How many clients listen to this gateway's events.
     event_clients: usize,
 }
@@ -120,10 +129,60 @@ impl From<Depth> for TopicShown {
 pub(crate) struct MoneyShown {
     /// All of it.
     cost: CostShown,
+    /// What the same would have cost at pace now.
+    list_cost: CostShown,
+    /// The difference.
+    saved: CostShown,
     /// How many model calls that is.
     calls: i64,
     /// By model.
     models: Vec<ModelShown>,
+}
+
+/// What was ever spent.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TotalMoney)]
+pub(crate) struct TotalShown {
+    /// All of it.
+    cost: CostShown,
+    /// What the same would have cost at pace now.
+    list_cost: CostShown,
+    /// The difference.
+    saved: CostShown,
+    /// How many model calls that is.
+    calls: i64,
+}
+
+/// What waits for a batch, and what is in one.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WholeBatches)]
+pub(crate) struct WholeBatchesShown {
+    /// How many asks wait for others to share a batch with.
+    waiting: i64,
+    /// How many batches the providers work on, those that are just being handed in included.
+    running: i64,
+    /// How many asks these hold.
+    items: i64,
+    /// How many of them the providers say are done.
+    done: i64,
+    /// How many batches have ended whose results are being taken in.
+    settling: i64,
+}
+
+impl From<BatchCounts> for WholeBatchesShown {
+    fn from(counts: BatchCounts) -> Self {
+        let sum = |numbers: &mut dyn Iterator<Item = i64>| numbers.fold(0_i64, i64::saturating_add);
+        let in_state =
+            |states: &'static [BatchState]| counts.batches.iter().filter(move |it| states.contains(&it.state));
+        let running = || in_state(&[BatchState::Submitting, BatchState::Running]);
+        Self {
+            waiting: sum(&mut counts.waiting.iter().map(|group| group.items)),
+            running: sum(&mut running().map(|it| it.batches)),
+            items: sum(&mut running().map(|it| it.items)),
+            done: sum(&mut running().map(|it| it.done)),
+            settling: sum(&mut in_state(&[BatchState::Ended]).map(|it| it.batches)),
+        }
+    }
 }
 
 /// What was spent on one model.
@@ -142,6 +201,8 @@ pub(crate) struct ModelShown {
     tokens: TokensShown,
     /// The money.
     cost: CostShown,
+    /// What was saved: what the same would have cost at pace now, less that.
+    saved: CostShown,
 }
 
 impl From<Day> for ModelShown {
@@ -153,6 +214,7 @@ impl From<Day> for ModelShown {
             emulated: day.emulated,
             calls: day.calls,
             tokens: usage.into(),
+            saved: saved(day.nanos, day.list_nanos),
             cost: day.nanos.into(),
         }
     }
@@ -179,9 +241,8 @@ pub(crate) async fn show(request: HttpRequest, gateway: Data<Gateway>) -> Result
 }
 
 async fn look(gateway: &Gateway) -> Result<WholeShown, Problem> {
-    let (counts, days, depths) =
-        tokio::join!(gateway.store.counts(), gateway.store.money_days(1), gateway.bus.depths());
-    let (counts, days): (Counts, Vec<Day>) = (counts?, days?);
+    let (rows, depths) = tokio::join!(rows(&gateway.store), gateway.bus.depths());
+    let Rows { counts, days, total, batches, blackouts, budgets } = rows?;
     let redis = match &depths {
         Ok(_) => true,
         Err(error) => {
@@ -190,6 +251,7 @@ async fn look(gateway: &Gateway) -> Result<WholeShown, Problem> {
         }
     };
     let nanos = days.iter().fold(0_i64, |sum, day| sum.saturating_add(day.nanos.0));
+    let list = days.iter().fold(0_i64, |sum, day| sum.saturating_add(day.list_nanos.0));
     let calls = days.iter().fold(0_i64, |sum, day| sum.saturating_add(day.calls));
     Ok(WholeShown {
         version: env!("CARGO_PKG_VERSION"),
@@ -200,9 +262,43 @@ async fn look(gateway: &Gateway) -> Result<WholeShown, Problem> {
         topics: depths.ok().map(|depths| depths.into_iter().map(TopicShown::from).collect()),
         money_today: MoneyShown {
             cost: Nanos(nanos).into(),
+            list_cost: Nanos(list).into(),
+            saved: saved(Nanos(nanos), Nanos(list)),
             calls,
             models: days.into_iter().map(ModelShown::from).collect(),
         },
+        money_total: TotalShown {
+            cost: total.nanos.into(),
+            list_cost: total.list_nanos.into(),
+            saved: saved(total.nanos, total.list_nanos),
+            calls: total.calls,
+        },
+        batches: batches.into(),
+        blackouts: blackouts.into_iter().map(BlackoutShown::from).collect(),
+        budgets_nearly_spent: budgets.budgets.into_iter().map(BudgetShown::from).collect(),
         event_clients: gateway.hub.clients(),
+    })
+}
+
+/// What the picture is made of.
+struct Rows {
+    counts: Counts,
+    days: Vec<Day>,
+    total: Total,
+    batches: BatchCounts,
+    blackouts: Vec<Blackout>,
+    budgets: BudgetPage,
+}
+
+async fn rows(store: &Store) -> Result<Rows, store::Error> {
+    let nearly = BudgetFilter { used: Some(NEARLY), ..BudgetFilter::default() };
+    // One after the other: a picture a second must not take all connections from those who order.
+    Ok(Rows {
+        counts: store.counts().await?,
+        days: store.money_days(1).await?,
+        total: store.money_total().await?,
+        batches: store.batch_counts().await?,
+        blackouts: store.blackouts().await?,
+        budgets: store.budget_list(&nearly, None, BUDGETS).await?,
     })
 }

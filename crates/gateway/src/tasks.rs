@@ -1,10 +1,11 @@
 //! Shows tasks: the board, one, its tree, what it brought. Refuses to change any.
 
 use crate::{
+    batches,
     error::{Code, Problem, ProblemBody},
     fields::Fields,
     gateway::Gateway,
-    page::{DEFAULT_LIMIT, MAX_LIMIT, read_cursor},
+    page::{of_page, read_limit},
     shown::{PageShown, ResultsShown, TaskShown, TreeShown},
 };
 use actix_web::{
@@ -12,7 +13,10 @@ use actix_web::{
     http::header::{ACCEPT, HeaderName, VARY},
     web::Data,
 };
-use domain::task::{Kind, State};
+use domain::{
+    pace::Pace,
+    task::{Kind, State},
+};
 use store::Filter;
 use uuid::Uuid;
 
@@ -53,28 +57,19 @@ pub(crate) async fn list(request: HttpRequest, gateway: Data<Gateway>) -> Result
     let agent = fields.text("agent", 64);
     let search = fields.text("q", 200);
     let roots = fields.parsed::<bool>("roots", "true or false");
-    let expected = format!("a whole number from 1 to {MAX_LIMIT}");
-    let limit = fields.parsed::<u16>("limit", &expected);
-    if limit.is_some_and(|limit| limit == 0 || limit > MAX_LIMIT) {
-        fields.say("limit", "is out of range", expected);
-    }
+    let limit = read_limit(&mut fields);
     let of_parts = matches!(kind, Some(Kind::Ask | Kind::Command | Kind::Deliver | Kind::Approval));
     let roots_only = roots.unwrap_or(agent.is_none() && !of_parts);
     let filter = Filter { state, kind, agent, roots_only, search };
     let mark = format!("{filter:?}");
-    let after = fields.text("cursor", 100).and_then(|cursor| match read_cursor(&cursor, &mark) {
-        Ok(id) => Some(id),
-        Err(wrong) => {
-            fields.say(wrong.field, wrong.problem, wrong.expected);
-            None
-        }
-    });
+    let after = of_page(&mut fields, &mark);
     fields.finish()?;
-    let page = gateway.store.list(&filter, after, limit.unwrap_or(DEFAULT_LIMIT)).await?;
+    let page = gateway.store.list(&filter, after, limit).await?;
     Ok(HttpResponse::Ok().json(PageShown::of(page, &mark)))
 }
 
-fn words<T: Copy>(all: &[T], word: fn(T) -> &'static str) -> String {
+/// Names the words of a closed list.
+pub(crate) fn words<T: Copy>(all: &[T], word: fn(T) -> &'static str) -> String {
     let words: Vec<_> = all.iter().map(|one| word(*one)).collect();
     format!("one of {}", words.join(", "))
 }
@@ -91,7 +86,18 @@ pub(crate) async fn show(request: HttpRequest, gateway: Data<Gateway>) -> Result
     Fields::of_query(request.query_string()).finish()?;
     let id = id_of(&request)?;
     let task = gateway.store.task(id).await?.ok_or_else(|| Problem::unknown_task(id))?;
-    Ok(HttpResponse::Ok().json(TaskShown::from(task)))
+    let is_root = task.parent_id.is_none();
+    let waits = !task.state.is_terminal() && (is_root || task.pace == Pace::Batch);
+    let mut shown = TaskShown::from(task);
+    if waits {
+        let part = (!is_root).then_some(id);
+        for wait in batches::waits(&gateway, shown.root_id, part).await?.into_values() {
+            if !shown.batches.iter().any(|known| known.is_with(&wait)) {
+                shown.batches.push(wait);
+            }
+        }
+    }
+    Ok(HttpResponse::Ok().json(shown))
 }
 
 /// Shows a task and the tasks below it, each with its time, tokens and cost.
@@ -111,7 +117,12 @@ pub(crate) async fn tree(request: HttpRequest, gateway: Data<Gateway>) -> Result
         let status = gateway.store.status(id).await?.ok_or_else(|| Problem::unknown_task(id))?;
         tasks = gateway.store.tree(status.root_id).await?;
     }
-    let tree = TreeShown::of(id, tasks).ok_or_else(|| Problem::unknown_task(id))?;
+    let waits = tasks.iter().any(|task| task.pace == Pace::Batch && task.state == State::InProgress);
+    let root = tasks.first().map(|task| task.root_id);
+    let mut tree = TreeShown::of(id, tasks).ok_or_else(|| Problem::unknown_task(id))?;
+    if let Some(root) = root.filter(|_| waits) {
+        tree.waiting(&batches::waits(&gateway, root, None).await?);
+    }
     Ok(HttpResponse::Ok().json(tree))
 }
 

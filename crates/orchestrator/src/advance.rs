@@ -5,13 +5,18 @@
 //! same row. A lane takes all that has gathered while it was busy: one order alone goes at once, a
 //! thousand share a commit.
 
-use crate::{AGAIN, Parts, next::Next, topics};
+use crate::{
+    AGAIN, Parts,
+    next::{Next, Opened},
+    topics,
+};
 use boot::Tasks;
 use bus::Delivery;
-use domain::{advance as decision, task::State};
+use domain::{advance as decision, pace::Facts, task::State};
 use serde_json::Value;
 use std::{collections::HashMap, sync::Arc};
 use store::{End, Finished, Outcome};
+use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -143,18 +148,23 @@ async fn once(parts: &Parts, jobs: &[Job]) -> Result<(), store::Error> {
     }
     let mut plans = Vec::new();
     let mut wanted = Vec::new();
+    // What results are wanted does not depend on the facts.
+    let mut facts = Facts::none(OffsetDateTime::now_utc());
     for tree in &transaction.trees {
         if let Some(opened) = next.open(parts, tree).await? {
-            wanted.extend(decision::wants(&opened.plan(parts), &opened.children));
+            wanted.extend(decision::wants(&opened.plan(parts, &facts), &opened.children));
             plans.push(opened);
         }
+    }
+    if plans.iter().any(Opened::has_choice) {
+        facts = parts.routes.facts(parts).await;
     }
     let brought = brought(&outcomes, &transaction.finished);
     let mut results: HashMap<Uuid, Value> = brought.iter().map(|(id, result)| (*id, (*result).clone())).collect();
     let missing = parts.recent.find(&wanted, &mut results);
     results.extend(transaction.results(&missing).await?);
     for opened in &plans {
-        next.take(opened, decision::advance(&opened.plan(parts), &opened.children, &results));
+        next.take(opened, decision::advance(&opened.plan(parts, &facts), &opened.children, &results));
     }
     drop(plans);
     transaction.commit(&next.writes).await?;
@@ -171,7 +181,7 @@ fn brought<'a>(outcomes: &'a [Outcome], finished: &[Finished]) -> Vec<(Uuid, &'a
     let taken = |id: Uuid| finished.iter().any(|done| done.id == id && done.state == State::Completed);
     let result = |outcome: &'a Outcome| match &outcome.end {
         End::Completed { result } => Some((outcome.id, result)),
-        End::Failed(_) | End::Again { .. } => None,
+        End::Failed(_) | End::Again { .. } | End::Held(_) => None,
     };
     outcomes.iter().filter_map(result).filter(|(id, _)| taken(*id)).collect()
 }

@@ -66,7 +66,7 @@ impl Config {
             reader.refuse("PLAYBOOKS_DIR", "is not a folder", "the path of a folder that holds *.toml files");
         }
         let webhook_secret = reader.secret_optional("WEBHOOK_SECRET", "signs the reports that go to webhooks");
-        let provider_vars = catalogue.iter().flat_map(|known| provider_vars(&mut reader, vars, known)).collect();
+        let provider_vars = catalogue.as_ref().map(|it| reader.those_set(&it.variables())).unwrap_or_default();
         if sweep > stale {
             reader.refuse(
                 "SWEEP_SECONDS",
@@ -127,52 +127,16 @@ impl Config {
 const AGENTS: &str = include_str!("../agents.toml");
 
 fn read_roster(reader: &mut Reader<'_>) -> Option<Roster> {
-    let (name, text) = read_file(reader, "AGENTS_FILE", "agents and departments (default: built in)")?
-        .unwrap_or_else(|| ("agents.toml".to_owned(), AGENTS.to_owned()));
-    Roster::parse(&name, &text)
-        .map_err(|error| {
-            reader.refuse("AGENTS_FILE", &format!("is refused: {error}"), "a file like the built-in agents.toml");
-        })
-        .ok()
+    let about = "agents and departments (default: built in)";
+    reader.file("AGENTS_FILE", about, "a file like the built-in agents.toml", |file| {
+        let (name, text) = file.unwrap_or(("agents.toml", AGENTS));
+        Roster::parse(name, text)
+    })
 }
 
 fn read_catalogue(reader: &mut Reader<'_>) -> Option<Catalogue> {
-    let found = read_file(reader, "PROVIDERS_FILE", "providers, models and prices (default: built in)")?;
-    let parsed = found.map_or_else(Catalogue::built_in, |(name, text)| Catalogue::parse(&name, &text));
-    parsed
-        .map_err(|error| {
-            reader.refuse("PROVIDERS_FILE", &format!("is refused: {error}"), "a file like the built-in providers.toml");
-        })
-        .ok()
-}
-
-/// Reads the file that a variable names; `None` when it cannot be read, which is noted.
-#[expect(clippy::option_option, reason = "not named, read, and refused are three different things")]
-fn read_file(reader: &mut Reader<'_>, variable: &str, about: &str) -> Option<Option<(String, String)>> {
-    let Some(path) = reader.text_optional(variable, about) else { return Some(None) };
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Some(Some((path, text))),
-        Err(error) => {
-            reader.refuse(variable, &format!("cannot be read: {error}"), "the path of a readable TOML file");
-            None
-        }
-    }
-}
-
-/// Reads the keys and addresses of those providers for which the environment names one.
-fn provider_vars(reader: &mut Reader<'_>, vars: &dyn Vars, catalogue: &Catalogue) -> Vec<(String, SecretString)> {
-    let mut found = Vec::new();
-    for provider in &catalogue.providers {
-        let addresses = [Some(&provider.base_url_variable), provider.model_variable.as_ref()];
-        for name in addresses.into_iter().flatten().filter(|name| vars.get(name).is_some()) {
-            let about = format!("{}: its address or its model", provider.name);
-            found.extend(reader.text_optional(name, &about).map(|text| (name.clone(), SecretString::from(text))));
-        }
-        let key = &provider.key_variable;
-        if [key.clone(), format!("{key}_FILE")].iter().any(|name| vars.get(name).is_some()) {
-            let secret = reader.secret_optional(key, &format!("{}: its key", provider.name));
-            found.extend(secret.map(|secret| (key.clone(), secret)));
-        }
-    }
-    found
+    let about = "providers, models and prices (default: built in)";
+    reader.file("PROVIDERS_FILE", about, "a file like the built-in providers.toml", |file| {
+        file.map_or_else(Catalogue::built_in, |(name, text)| Catalogue::parse(name, text))
+    })
 }

@@ -2,7 +2,9 @@
 //! Refuses to run a command, to serve a person, and to decide: decisions are `domain`'s.
 
 mod advance;
+mod answer;
 mod ask;
+mod blackout;
 mod config;
 mod deliver;
 mod facts;
@@ -10,7 +12,10 @@ mod metrics;
 mod next;
 mod playbooks;
 mod recent;
+mod routes;
 mod settle;
+mod share;
+mod spend;
 mod sweep;
 mod topics;
 mod webhook;
@@ -22,7 +27,7 @@ use anyhow::{Context as _, bail};
 use boot::{Life, Part};
 use bus::{Bus, ConsumerOptions};
 use std::{sync::Arc, time::Duration};
-use store::{Leases, Store};
+use store::{BlackoutCache, Leases, Store};
 
 /// How long to wait before Postgres is asked again that failed for a passing reason.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -38,6 +43,9 @@ struct Parts {
     playbooks: playbooks::Playbooks,
     recent: recent::Recent,
     leases: Leases,
+    routes: routes::Routes,
+    blackouts: BlackoutCache,
+    share: share::Share,
     metrics: metrics::Metrics,
 }
 
@@ -75,7 +83,23 @@ impl Service {
         let metrics = metrics::Metrics::new(&life.registry)?;
         let (playbooks, recent, leases) =
             (playbooks::Playbooks::default(), recent::Recent::default(), Leases::default());
-        let parts = Arc::new(Parts { config, store, bus, providers, courier, playbooks, recent, leases, metrics });
+        let routes = routes::Routes::new(&config.roster, &providers);
+        let on = providers.status().iter().filter(|status| status.on).count();
+        let share = share::Share::new(config.ask_concurrency, on);
+        let parts = Arc::new(Parts {
+            config,
+            store,
+            bus,
+            providers,
+            courier,
+            playbooks,
+            recent,
+            leases,
+            routes,
+            blackouts: BlackoutCache::default(),
+            share,
+            metrics,
+        });
         Ok(Self { parts, life: life.clone(), postgres, redis })
     }
 
@@ -116,7 +140,7 @@ async fn consume(parts: &Arc<Parts>, life: &Life) {
     let advancer = Advancer::start(parts, tasks);
     let lease = parts.config.lease;
     let quick = ConsumerOptions { lease, ..ConsumerOptions::default() };
-    let asks = ConsumerOptions { concurrency: parts.config.ask_concurrency, ..quick };
+    let asks = ConsumerOptions { concurrency: parts.config.ask_concurrency.saturating_mul(share::PLACES), ..quick };
     let couriers = ConsumerOptions { slice: 16, concurrency: 64, ..quick };
     let plan = {
         let advancer = advancer.clone();

@@ -1,17 +1,33 @@
-//! What this service alone counts, and the facts that it reads from Postgres for everybody.
+//! What this service alone counts. The facts that it reads from Postgres and Redis for everybody are in `facts`.
 
-use domain::task::{Kind, State};
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
-use store::{Counts, End};
+mod facts;
+
+use domain::{
+    pace::Pace,
+    task::{Cause, HeldFor, State},
+};
+use facts::Facts;
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
+use std::time::Duration;
+use store::End;
+
+/// Upper bounds of the buckets of an order's time, in seconds: from an emulated moment to a week of batches.
+const ORDER_SECONDS: [f64; 15] =
+    [1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3_600.0, 14_400.0, 43_200.0, 86_400.0, 172_800.0, 604_800.0];
 
 /// The orchestrator's metrics.
 pub(crate) struct Metrics {
+    /// What is read for everybody.
+    pub(crate) facts: Facts,
     orders_ended: IntCounterVec,
+    orders_failed: IntCounterVec,
+    order_seconds: HistogramVec,
     asks_ended: IntCounterVec,
     deliveries_tried: IntCounterVec,
     swept: IntCounter,
-    live: IntGaugeVec,
-    oldest: IntGauge,
+    paces: IntCounterVec,
+    held: IntCounterVec,
+    blackouts: IntCounterVec,
 }
 
 impl Metrics {
@@ -20,11 +36,32 @@ impl Metrics {
     /// # Errors
     /// When a name is taken.
     pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counters = |name: &str, help: &str| -> Result<IntCounterVec, prometheus::Error> {
-            let counter = IntCounterVec::new(Opts::new(name, help), &["outcome"])?;
+        let labelled = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
             registry.register(Box::new(counter.clone()))?;
             Ok(counter)
         };
+        let counters = |name: &str, help: &str| labelled(name, help, &["outcome"]);
+        let paces = labelled(
+            "chavion_orchestrator_asks_queued_total",
+            "Asks that were queued, by the pace chosen and whether it is what was ordered.",
+            &["pace", "ordered"],
+        )?;
+        let held =
+            labelled("chavion_orchestrator_asks_held_total", "Asks that were held, by what they wait for.", &["for"])?;
+        let blackouts = labelled(
+            "chavion_orchestrator_blackouts_total",
+            "Blackouts of providers that began and ended.",
+            &["provider", "what"],
+        )?;
+        let orders_failed =
+            labelled("chavion_orchestrator_orders_failed_total", "Orders that failed, by cause.", &["cause"])?;
+        let takes = HistogramOpts::new(
+            "chavion_orchestrator_order_seconds",
+            "Time from an order's acceptance to its end, in seconds, by state.",
+        );
+        let order_seconds = HistogramVec::new(takes.buckets(ORDER_SECONDS.to_vec()), &["outcome"])?;
+        registry.register(Box::new(order_seconds.clone()))?;
         let orders_ended = counters("chavion_orchestrator_orders_ended_total", "Orders that ended, by state.")?;
         let asks_ended = counters("chavion_orchestrator_asks_ended_total", "Asks that ended, by outcome.")?;
         let deliveries_tried =
@@ -33,23 +70,37 @@ impl Metrics {
             "chavion_orchestrator_swept_total",
             "Tasks that the sweep announced again because they sat too long.",
         )?;
-        let live = IntGaugeVec::new(
-            Opts::new("chavion_tasks_live", "Tasks that have not ended, by kind and state, as Postgres has them."),
-            &["kind", "state"],
-        )?;
-        let oldest = IntGauge::new(
-            "chavion_tasks_oldest_live_seconds",
-            "Age of the oldest task that has not ended, in seconds; 0 when there is none.",
-        )?;
         registry.register(Box::new(swept.clone()))?;
-        registry.register(Box::new(live.clone()))?;
-        registry.register(Box::new(oldest.clone()))?;
-        Ok(Self { orders_ended, asks_ended, deliveries_tried, swept, live, oldest })
+        // A counter that begins at one is an increase that Prometheus does not see.
+        for state in State::ALL.iter().filter(|state| state.is_terminal()) {
+            orders_ended.with_label_values(&[state.as_str()]);
+        }
+        for cause in Cause::ALL {
+            orders_failed.with_label_values(&[cause.as_str()]);
+            asks_ended.with_label_values(&[cause.as_str()]);
+        }
+        let facts = Facts::new(registry)?;
+        Ok(Self {
+            facts,
+            orders_ended,
+            orders_failed,
+            order_seconds,
+            asks_ended,
+            deliveries_tried,
+            swept,
+            paces,
+            held,
+            blackouts,
+        })
     }
 
-    /// Counts an order that ended.
-    pub(crate) fn ended(&self, state: State) {
+    /// Counts an order that ended, `took` after it was accepted.
+    pub(crate) fn ended(&self, state: State, cause: Option<Cause>, took: Duration) {
         self.orders_ended.with_label_values(&[state.as_str()]).inc();
+        self.order_seconds.with_label_values(&[state.as_str()]).observe(took.as_secs_f64());
+        if let Some(cause) = cause {
+            self.orders_failed.with_label_values(&[cause.as_str()]).inc();
+        }
     }
 
     /// Counts an ask that ended.
@@ -67,16 +118,19 @@ impl Metrics {
         self.swept.inc_by(u64::try_from(found).unwrap_or(u64::MAX));
     }
 
-    /// Publishes what Postgres says; what it no longer lists is zero.
-    pub(crate) fn facts(&self, counts: &Counts) {
-        for kind in Kind::ALL {
-            for state in State::ALL.iter().filter(|state| !state.is_terminal()) {
-                let found = counts.live.iter().find(|count| count.kind == *kind && count.state == *state);
-                self.live.with_label_values(&[kind.as_str(), state.as_str()]).set(found.map_or(0, |count| count.count));
-            }
-        }
-        let age = counts.oldest_live.map_or(0, |age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
-        self.oldest.set(age);
+    /// Counts an ask that is queued.
+    pub(crate) fn paced(&self, pace: Pace, ordered: bool) {
+        self.paces.with_label_values(&[pace.as_str(), if ordered { "yes" } else { "no" }]).inc();
+    }
+
+    /// Counts an ask that is held.
+    pub(crate) fn held(&self, what: HeldFor) {
+        self.held.with_label_values(&[what.as_str()]).inc();
+    }
+
+    /// Counts a blackout that began or ended.
+    pub(crate) fn blackout(&self, provider: &str, what: &str) {
+        self.blackouts.with_label_values(&[provider, what]).inc();
     }
 }
 
@@ -85,5 +139,6 @@ fn outcome(end: &End) -> &'static str {
         End::Completed { .. } => "completed",
         End::Failed(failure) => failure.cause.as_str(),
         End::Again { .. } => "again",
+        End::Held(_) => "held",
     }
 }

@@ -5,12 +5,13 @@ use bus::{Entry, Lane, Topic};
 use domain::{
     advance::{self as decision, Action, Plan, View, Work},
     order::Order,
-    pace::Pace,
+    pace::{Facts, Pace},
     playbook::Playbook,
     task::{Cause, Failure, Kind, State},
 };
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 use store::{RootRow, Tree, Write};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// An order that is under way, with all that a decision over it needs.
@@ -23,15 +24,14 @@ pub(crate) struct Opened<'a> {
 
 impl Opened<'_> {
     /// Borrows what a decision reads.
-    pub(crate) fn plan<'p>(&'p self, parts: &'p Parts) -> Plan<'p> {
-        Plan { order: &self.order, playbook: &self.book, roster: &parts.config.roster }
+    pub(crate) fn plan<'p>(&'p self, parts: &'p Parts, facts: &'p Facts) -> Plan<'p> {
+        Plan { order: &self.order, playbook: &self.book, roster: &parts.config.roster, facts }
     }
 
-    /// Returns the pace of a child that is being queued.
-    fn pace(&self, id: Uuid) -> Pace {
-        let step = self.children.iter().find(|child| child.id == id).map(|child| child.step.as_str());
-        let own = self.book.steps.iter().find(|known| Some(known.id.as_str()) == step).and_then(|found| found.pace);
-        own.unwrap_or(self.order.pace)
+    /// Tells whether a pace may have to be chosen: what is ordered at now is asked at now.
+    pub(crate) fn has_choice(&self) -> bool {
+        self.order.pace != Pace::Now
+            || self.book.steps.iter().any(|step| step.pace.is_some_and(|pace| pace != Pace::Now))
     }
 }
 
@@ -43,7 +43,10 @@ pub(crate) struct Next {
     /// The tasks of orders that end with this slice.
     pub(crate) let_go: Vec<Uuid>,
     names: Vec<(Topic, Lane, Entry)>,
-    ended: Vec<State>,
+    /// The orders that end: how, why when they failed, and how long after they were accepted.
+    ended: Vec<(State, Option<Cause>, Duration)>,
+    /// The paces of the asks that are queued, and whether they are what was ordered.
+    paced: Vec<(Pace, bool)>,
 }
 
 impl Next {
@@ -68,7 +71,8 @@ impl Next {
             self.writes.push(Write::Start(root.id));
             self.event(root, root.id, State::InProgress);
             if !children.is_empty() {
-                let plan = Plan { order: &order, playbook: &book, roster: &parts.config.roster };
+                let facts = Facts::none(OffsetDateTime::now_utc());
+                let plan = Plan { order: &order, playbook: &book, roster: &parts.config.roster, facts: &facts };
                 let again = decision::restart(&plan, &children);
                 reset(children.to_mut(), &again);
                 self.writes.push(Write::Reset(again));
@@ -89,16 +93,18 @@ impl Next {
                 Action::Create(child) => {
                     let id = Uuid::now_v7();
                     if child.state == State::Queued {
+                        self.paced(child.kind, child.pace, child.pace_reason.is_none());
                         self.name(order, id, child.kind, child.pace);
                     }
                     self.event(order, id, child.state);
                     let (priority, traceparent) = (order.priority, order.traceparent.clone());
                     self.writes.push(Write::Create { root, id, child, priority, traceparent });
                 }
-                Action::Queue { id, agent, title, work } => {
-                    self.name(order, id, kind(&work), opened.pace(id));
+                Action::Queue { id, agent, title, work, pace, pace_reason } => {
+                    self.paced(kind(&work), pace, pace_reason.is_none());
+                    self.name(order, id, kind(&work), pace);
                     self.event(order, id, State::Queued);
-                    self.writes.push(Write::Queue { id, agent, title, work });
+                    self.writes.push(Write::Queue { id, agent, title, work, pace, pace_reason });
                 }
                 Action::Cancel { id, failure } => {
                     self.event(order, id, State::Cancelled);
@@ -116,16 +122,26 @@ impl Next {
 
     /// Tells the streams, after the commit. What cannot be told is found again by the sweep.
     pub(crate) async fn announce(self, parts: &Parts) {
-        for state in self.ended {
-            parts.metrics.ended(state);
+        for (state, cause, took) in self.ended {
+            parts.metrics.ended(state, cause, took);
+        }
+        for (pace, ordered) in self.paced {
+            parts.metrics.paced(pace, ordered);
         }
         topics::tell(&parts.bus, &self.names, &self.events).await;
     }
 
     fn end(&mut self, root: &RootRow, write: Write, state: State) {
+        let cause = if let Write::Fail { failure, .. } = &write { Some(failure.cause) } else { None };
         self.writes.push(write);
         self.event(root, root.id, state);
-        self.ended.push(state);
+        self.ended.push((state, cause, age(root.id)));
+    }
+
+    fn paced(&mut self, kind: Kind, pace: Pace, ordered: bool) {
+        if kind == Kind::Ask {
+            self.paced.push((pace, ordered));
+        }
     }
 
     fn name(&mut self, root: &RootRow, id: Uuid, kind: Kind, pace: Pace) {
@@ -138,6 +154,13 @@ impl Next {
     fn event(&mut self, root: &RootRow, id: Uuid, state: State) {
         self.events.push(topics::event(id, state, root.traceparent.as_deref()));
     }
+}
+
+/// Returns how long ago an id was made: it is of version 7 and tells.
+fn age(id: Uuid) -> Duration {
+    let made = id.get_timestamp().map_or((0, 0), |at| at.to_unix());
+    let now = OffsetDateTime::now_utc() - OffsetDateTime::UNIX_EPOCH;
+    Duration::try_from(now).unwrap_or_default().saturating_sub(Duration::new(made.0, made.1))
 }
 
 const fn kind(work: &Work) -> Kind {

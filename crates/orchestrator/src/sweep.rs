@@ -8,9 +8,11 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use store::{Name, Swept};
+use store::{Name, Release, Swept};
 use tokio_util::sync::CancellationToken;
 
+/// How often money is looked for that is set aside for nobody.
+const MEND: Duration = Duration::from_mins(1);
 /// How many tasks one sweep takes up at most; a full sweep is followed by another at once.
 const LIMIT: i64 = 5_000;
 
@@ -22,6 +24,7 @@ pub(crate) async fn run(parts: Arc<Parts>, stop: CancellationToken) {
     let mut pause = Duration::ZERO;
     // Whoever holds a lease could not renew it while Postgres was away, and must have the time to do so first.
     let mut judge_from = Instant::now();
+    let mut mended = Instant::now();
     loop {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -38,6 +41,13 @@ pub(crate) async fn run(parts: Arc<Parts>, stop: CancellationToken) {
             Ok(swept) => {
                 stale = parts.config.stale;
                 let found = announce(&parts, &swept).await;
+                if swept.held_for_budget > 0 {
+                    release(&parts).await;
+                }
+                if mended.elapsed() >= MEND {
+                    mended = Instant::now();
+                    mend(&parts).await;
+                }
                 let due = swept.next_not_before.unwrap_or(parts.config.sweep).max(Duration::from_millis(20));
                 if found >= LIMIT { Duration::ZERO } else { due.min(parts.config.sweep) }
             }
@@ -47,6 +57,24 @@ pub(crate) async fn run(parts: Arc<Parts>, stop: CancellationToken) {
                 parts.config.sweep.min(Duration::from_secs(1))
             }
         };
+    }
+}
+
+/// Queues what is held for money and fits by now: asks cost less than was reckoned, or a budget was raised.
+async fn release(parts: &Parts) {
+    match parts.store.unhold(&Release::Budgets).await {
+        Ok(names) if names.is_empty() => {}
+        Ok(names) => {
+            tracing::info!(tasks = names.len(), "there is money again for asks that were held");
+            topics::queue(parts, &names).await;
+        }
+        Err(error) => tracing::warn!(%error, "held asks could not be queued; it is tried again"),
+    }
+}
+
+async fn mend(parts: &Parts) {
+    if let Err(error) = parts.store.budget_mend().await {
+        tracing::warn!(%error, "money that is set aside for nobody was not looked for");
     }
 }
 

@@ -1,11 +1,13 @@
 //! The streams that the orchestrator reads and writes, and who is told what.
 
+use crate::Parts;
 pub(crate) use bus::EVENTS;
 use bus::{Bus, Entry, Lane, Topic};
 use domain::{
     pace::Pace,
     task::{Kind, Priority, State},
 };
+use store::Name;
 use uuid::Uuid;
 
 pub(crate) const PLAN: Topic = Topic::new("tasks.plan", "orchestrator");
@@ -43,6 +45,17 @@ pub(crate) fn entry(id: Uuid, kind: Kind, traceparent: Option<&str>) -> Entry {
 /// Names a change of state for the events stream.
 pub(crate) fn event(id: Uuid, state: State, traceparent: Option<&str>) -> Entry {
     Entry::new(id, format!("task.{state}"), traceparent.map(str::to_owned))
+}
+
+/// Announces tasks that are queued again, and tells their watchers.
+pub(crate) async fn queue(parts: &Parts, tasks: &[Name]) {
+    let named = tasks.iter().filter_map(|task| {
+        let entry = entry(task.id, task.kind, task.traceparent.as_deref());
+        topic(task.kind, task.pace).map(|topic| (topic, lane(task.priority), entry))
+    });
+    let events: Vec<Entry> =
+        tasks.iter().map(|task| event(task.id, State::Queued, task.traceparent.as_deref())).collect();
+    tell(&parts.bus, &named.collect::<Vec<_>>(), &events).await;
 }
 
 /// Tells the readers of a slice and the watchers of its events, at the same time. What cannot be told is found

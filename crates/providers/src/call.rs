@@ -4,10 +4,10 @@
 use crate::{
     catalogue::Wire,
     chat::{Answer, Request},
-    classify::{Signal, classify},
     endpoint::Endpoint,
     error::{Class, Error},
-    finish, http,
+    finish::{self, Asked, Paid},
+    http,
     wire::{self, Fault, Prompt},
 };
 use bytes::Bytes;
@@ -16,8 +16,8 @@ use reqwest::{
     Client, Response,
     header::{HeaderMap, HeaderValue},
 };
-use secrecy::ExposeSecret;
 use std::{sync::Arc, time::Duration};
+use time::OffsetDateTime;
 use url::Url;
 
 /// An ask on its way.
@@ -51,13 +51,21 @@ impl Head {
     }
 }
 
-impl Call {
-    /// Writes the request's body and headers.
-    pub(crate) fn new(endpoint: &Arc<Endpoint>, request: &Request, stream: bool) -> Result<Self, Error> {
+/// A request as one wire writes it.
+pub(crate) struct Written {
+    pub(crate) wire: Wire,
+    /// The model's name as it is sent.
+    pub(crate) model: String,
+    pub(crate) flex: bool,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Written {
+    /// Writes a request's body for the model that it names, or for the one model of a server elsewhere.
+    pub(crate) fn new(endpoint: &Endpoint, request: &Request, stream: bool, flex: bool) -> Result<Self, Error> {
         let provider = &endpoint.provider;
         let refuse = |reason: String| Error::new(Class::Fail, &provider.name, reason);
-        let asked = request.model.split_once('/').map_or("", |(_, model)| model);
-        let model = endpoint.only_model.as_deref().unwrap_or(asked);
+        let model = endpoint.sent_model(&request.model);
         if model.is_empty() || model.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
             return Err(refuse(format!("{:?} is not provider/model", request.model)));
         }
@@ -68,19 +76,25 @@ impl Call {
             return Err(refuse("max_tokens is 0: the answer would have no room".to_owned()));
         }
         let known = provider.model(model).map(|(_, model)| model);
-        // A model's own wire belongs to its home; elsewhere the server decides.
-        let wire =
-            known.and_then(|model| model.wire).filter(|_| !endpoint.is_compatible()).unwrap_or(endpoint.dialect.wire);
+        let wire = endpoint.wire(model);
         let mut prompt = Prompt::new(request, wire, &endpoint.dialect, model);
         prompt.stream = stream;
         if known.is_some() {
             // A known model keeps its own field behind a gateway, too.
             prompt.limit = provider.dialect.max_tokens;
         }
-        prompt.flex = request.flex && provider.flex.is_some() && !endpoint.is_compatible();
+        prompt.flex = flex && endpoint.has_flex();
         prompt.max_tokens =
             known.and_then(|model| model.max_output).map_or(request.max_tokens, |most| most.min(request.max_tokens));
         let body = prompt.body(wire).map_err(|_| refuse("the request cannot be written as JSON".to_owned()))?;
+        Ok(Self { wire, model: model.to_owned(), flex: prompt.flex, body })
+    }
+}
+
+impl Call {
+    /// Writes the request's body and headers.
+    pub(crate) fn new(endpoint: &Arc<Endpoint>, request: &Request, stream: bool) -> Result<Self, Error> {
+        let written = Written::new(endpoint, request, stream, request.flex)?;
         let mut headers = endpoint.headers.clone();
         for (name, value) in
             [("x-client-request-id", Some(&request.request_id)), ("traceparent", request.traceparent.as_ref())]
@@ -93,16 +107,27 @@ impl Call {
             }
         }
         Ok(Self {
-            wire,
-            flex: prompt.flex,
+            wire: written.wire,
+            flex: written.flex,
             wants_data: request.schema.is_some(),
             timeout: request.timeout,
-            url: endpoint.url(wire, model, stream),
-            model: model.to_owned(),
+            url: endpoint.url(written.wire, &written.model, stream),
+            model: written.model,
             headers,
-            body: body.into(),
+            body: written.body.into(),
             endpoint: Arc::clone(endpoint),
         })
+    }
+
+    /// What was asked, as far as it decides what an answer is worth.
+    pub(crate) fn asked(&self) -> Asked<'_> {
+        Asked {
+            endpoint: &self.endpoint,
+            model: Some(&self.model),
+            wants_data: self.wants_data,
+            paid: if self.flex { Paid::Flex } else { Paid::Now },
+            day: OffsetDateTime::now_utc().date(),
+        }
     }
 
     /// Sends the ask and returns the response if its status is a good one.
@@ -138,7 +163,7 @@ impl Call {
         let headers = response.headers().clone();
         let body = http::read(response).await.map_err(|broken| http::broken(&self.endpoint, &broken))?;
         let draft = wire::answer(self.wire, &body).map_err(|fault| self.fault(fault, &headers))?;
-        finish::judge(self, draft, &head, prices)
+        finish::judge(&self.asked(), draft, head, prices)
     }
 
     /// Turns a fault of the wire into an error.
@@ -160,13 +185,6 @@ impl Call {
     }
 
     fn classified(&self, status: Option<u16>, headers: &HeaderMap, said: &[u8]) -> Error {
-        classify(&Signal {
-            provider: &self.endpoint.provider.name,
-            status,
-            headers,
-            said,
-            key: self.endpoint.key.as_ref().map(ExposeSecret::expose_secret),
-            asked: &self.body,
-        })
+        self.endpoint.classified(status, headers, said, &self.body)
     }
 }

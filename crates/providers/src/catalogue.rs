@@ -64,6 +64,8 @@ pub struct Model {
     pub max_output: Option<u32>,
     /// Flex and batch make cached input cheaper, too.
     pub discounts_cache_read: bool,
+    /// It may be asked in a batch, where its provider has them.
+    pub batch: bool,
 }
 
 impl Catalogue {
@@ -81,6 +83,22 @@ impl Catalogue {
     /// The first thing that is not right: its line, its field, what is wrong and what would be right.
     pub fn parse(file: &str, toml: &str) -> Result<Self, CatalogueError> {
         file::parse(file, toml)
+    }
+
+    /// Returns the variables that switch its providers on or move them elsewhere: each one's name, what it is for,
+    /// and whether it is a secret.
+    #[must_use]
+    pub fn variables(&self) -> Vec<(String, String, bool)> {
+        let mut all = Vec::new();
+        for provider in &self.providers {
+            let plain = [Some(&provider.base_url_variable), provider.model_variable.as_ref()];
+            let about = |what: &str| format!("{}: {what}", provider.name);
+            all.extend(
+                plain.into_iter().flatten().map(|name| (name.clone(), about("its address or its model"), false)),
+            );
+            all.push((provider.key_variable.clone(), about("its key"), true));
+        }
+        all
     }
 
     /// Returns a provider by its name.

@@ -59,6 +59,8 @@ pub struct Answer {
     pub usage: Usage,
     /// What those tokens cost; 0 when the catalogue has no price for the model.
     pub nanos: Nanos,
+    /// What they would have cost at pace now; the same as `nanos` when that was the pace.
+    pub list_nanos: Nanos,
     /// `provider/model`, as the provider names the model that answered.
     pub model: String,
     /// The answer came from the emulator, not from a model.
@@ -84,6 +86,7 @@ pub enum Stop {
 
 /// A piece of an answer that is being written.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one is held at a time, and the large one ends the stream")]
 pub enum Chunk {
     /// The next piece of text.
     Text(String),

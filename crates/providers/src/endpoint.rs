@@ -3,6 +3,7 @@
 
 use crate::{
     catalogue::{Dialect, Provider, Wire},
+    classify::{Signal, classify},
     error::{Error, SetupError},
     metrics::Meters,
 };
@@ -91,6 +92,45 @@ impl Endpoint {
     /// Tells whether a server elsewhere is spoken to in the dialect of those who copied the provider.
     pub(crate) const fn is_compatible(&self) -> bool {
         self.elsewhere && self.provider.elsewhere.is_some()
+    }
+
+    /// Returns the model's name as it is sent for `provider/model`; empty when that names none.
+    pub(crate) fn sent_model<'a>(&'a self, model: &'a str) -> &'a str {
+        let asked = model.split_once('/').map_or("", |(_, model)| model);
+        self.only_model.as_deref().unwrap_or(asked)
+    }
+
+    /// Returns the wire that a model speaks. A model's own wire belongs to its home; elsewhere the
+    /// server decides.
+    pub(crate) fn wire(&self, model: &str) -> Wire {
+        let known = self.provider.model(model).and_then(|(_, model)| model.wire);
+        known.filter(|_| !self.is_compatible()).unwrap_or(self.dialect.wire)
+    }
+
+    /// Tells whether an ask may take the flex tier.
+    pub(crate) const fn has_flex(&self) -> bool {
+        self.provider.flex.is_some() && !self.is_compatible()
+    }
+
+    /// Classifies what was answered instead of an answer. `asked` is the request's body, not to be quoted.
+    pub(crate) fn classified(&self, status: Option<u16>, headers: &HeaderMap, said: &[u8], asked: &[u8]) -> Error {
+        classify(&Signal {
+            provider: &self.provider.name,
+            status,
+            headers,
+            said,
+            key: self.key.as_ref().map(ExposeSecret::expose_secret),
+            asked,
+        })
+    }
+
+    /// Returns the address of a path below the base.
+    pub(crate) fn path(&self, segments: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        url
     }
 
     /// Returns where to send an ask.

@@ -2,42 +2,71 @@
 //! Refuses to check an answer against its schema: the caller does.
 
 use crate::{
-    call::{Call, Head},
+    call::Head,
     chat::{Answer, Stop},
+    endpoint::Endpoint,
     error::{Class, Error},
     wire::Draft,
 };
-use domain::money::{Factor, Nanos, PriceList, Usage};
+use domain::money::{Factor, Nanos, Price, PriceList, Usage};
 use serde_json::Value;
-use time::{Date, OffsetDateTime};
+use time::Date;
 
 /// Reasons that mean: cut short by the provider, whatever text there is.
 const INTERRUPTED: &[&str] = &["error", "insufficient_system_resource"];
 
+/// What was asked, as far as it decides what an answer is worth.
+pub(crate) struct Asked<'a> {
+    pub(crate) endpoint: &'a Endpoint,
+    /// The model's name as it was sent; `None` in a batch that does not tell.
+    pub(crate) model: Option<&'a str>,
+    /// The text is to be read as JSON.
+    pub(crate) wants_data: bool,
+    pub(crate) paid: Paid,
+    /// The day whose prices hold.
+    pub(crate) day: Date,
+}
+
+/// At which of a provider's prices an ask was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Paid {
+    Now,
+    Flex,
+    Batch,
+}
+
+/// What an answer costs, and what it would have cost at pace now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Cost {
+    paid: Nanos,
+    list: Nanos,
+}
+
 /// Turns a draft into an answer, or into the error that it amounts to.
-pub(crate) fn judge(call: &Call, draft: Draft, head: &Head, prices: &PriceList) -> Result<Answer, Error> {
-    let nanos = price(call, &draft, prices, OffsetDateTime::now_utc().date());
-    call.endpoint.meters.billed(&draft.usage, nanos);
-    let provider = &call.endpoint.provider.name;
-    let stop = draft.stop.unwrap_or_else(|| Stop::Other("none".to_owned()));
+pub(crate) fn judge(asked: &Asked<'_>, mut draft: Draft, head: Head, prices: &PriceList) -> Result<Answer, Error> {
+    let cost = price(asked, &draft, prices);
+    asked.endpoint.meters.billed(&draft.usage, cost.paid);
+    let provider = &asked.endpoint.provider.name;
+    let stop = draft.stop.take().unwrap_or_else(|| Stop::Other("none".to_owned()));
     let usable = !matches!(stop, Stop::Refused | Stop::Filtered);
     let answer = Answer {
-        data: if call.wants_data && usable { json(&draft.text) } else { None },
-        model: format!("{provider}/{}", draft.model.as_deref().unwrap_or(&call.model)),
+        data: if asked.wants_data && usable { json(&draft.text) } else { None },
+        model: format!("{provider}/{}", draft.model.as_deref().or(asked.model).unwrap_or("unknown")),
         text: draft.text,
         stop,
         usage: draft.usage,
-        nanos,
+        nanos: cost.paid,
+        list_nanos: cost.list,
         emulated: head.emulated,
-        request_id: head.request_id.clone(),
+        request_id: head.request_id,
     };
-    match complaint(call, &answer) {
+    match complaint(provider, &answer) {
         None => Ok(answer),
         Some((class, reason)) => Err(Error { billed: Some(Box::new(answer)), ..Error::new(class, provider, reason) }),
     }
 }
 
-fn complaint(call: &Call, answer: &Answer) -> Option<(Class, String)> {
+fn complaint(provider: &str, answer: &Answer) -> Option<(Class, String)> {
     let model = &answer.model;
     let empty = answer.text.trim().is_empty();
     let retry = Class::Retry { after: None };
@@ -56,40 +85,53 @@ fn complaint(call: &Call, answer: &Answer) -> Option<(Class, String)> {
             let reason = format!("{model} used up max_tokens before it wrote anything; a higher limit is needed");
             Some((Class::FailOver, reason))
         }
-        Stop::Complete | Stop::Other(_) if empty => {
-            Some((retry, format!("{} answered with no text", call.endpoint.provider.name)))
-        }
+        Stop::Complete | Stop::Other(_) if empty => Some((retry, format!("{provider} answered with no text"))),
         Stop::Complete | Stop::MaxTokens | Stop::Other(_) => None,
     }
 }
 
 /// Prices an answer. The provider's own figure wins where the catalogue says to believe it.
-fn price(call: &Call, draft: &Draft, prices: &PriceList, today: Date) -> Nanos {
-    let endpoint = &call.endpoint;
+fn price(asked: &Asked<'_>, draft: &Draft, prices: &PriceList) -> Cost {
+    let endpoint = asked.endpoint;
     if let Some(nanos) = draft.dollars.filter(|_| endpoint.dialect.reports_cost).and_then(nanos_of_dollars) {
-        return nanos;
+        return Cost { paid: nanos, list: nanos };
     }
     let provider = &endpoint.provider;
-    let (name, keeps_cache_price) = match provider.model(&call.model) {
+    let sent = asked.model.or(draft.model.as_deref()).unwrap_or("unknown");
+    let (name, keeps_cache_price) = match provider.model(sent) {
         Some((name, model)) => (name, !model.discounts_cache_read),
-        None => (call.model.as_str(), false),
+        None => (sent, false),
     };
-    let at_flex = call.flex && draft.tier.as_deref().is_none_or(|tier| tier == "flex");
-    let factor = provider.flex.filter(|_| at_flex).unwrap_or(Factor::FULL);
+    let factor = match asked.paid {
+        Paid::Flex if draft.tier.as_deref().is_none_or(|tier| tier == "flex") => provider.flex,
+        // Whatever tier an answer names, what comes in a batch is billed as one.
+        Paid::Batch => provider.batch_price,
+        Paid::Now | Paid::Flex => None,
+    };
+    let factor = factor.unwrap_or(Factor::FULL);
     let key = format!("{}/{name}", provider.name);
-    let Some(price) = prices.price(&key, today, draft.usage.prompt()) else {
+    let Some(price) = prices.price(&key, asked.day, draft.usage.prompt()) else {
         endpoint.meters.unpriced();
         if endpoint.first_warning(name) {
             tracing::warn!(model = key, "the catalogue has no price for this model: its answers are booked at 0");
         }
-        return Nanos::default();
+        return Cost::default();
     };
-    if keeps_cache_price && factor != Factor::FULL {
-        let cached = Usage { cache_read: draft.usage.cache_read, ..Usage::default() };
-        let rest = Usage { cache_read: 0, ..draft.usage };
-        return domain::money::cost(&rest, price, factor) + domain::money::cost(&cached, price, Factor::FULL);
+    let list = domain::money::cost(&draft.usage, price, Factor::FULL);
+    Cost { paid: discounted(&draft.usage, price, factor, keeps_cache_price).unwrap_or(list), list }
+}
+
+/// What a discount makes of a price, cached input apart where it keeps its own; `None` without one.
+pub(crate) fn discounted(usage: &Usage, price: &Price, factor: Factor, keeps_cache_price: bool) -> Option<Nanos> {
+    if factor == Factor::FULL {
+        return None;
     }
-    domain::money::cost(&draft.usage, price, factor)
+    if !keeps_cache_price {
+        return Some(domain::money::cost(usage, price, factor));
+    }
+    let cached = Usage { cache_read: usage.cache_read, ..Usage::default() };
+    let rest = Usage { cache_read: 0, ..*usage };
+    Some(domain::money::cost(&rest, price, factor) + domain::money::cost(&cached, price, Factor::FULL))
 }
 
 /// Reads a figure in dollars as nano-dollars, by its decimals.

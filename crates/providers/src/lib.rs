@@ -4,6 +4,7 @@
 //! Proxies of the environment are ignored and redirects are refused: a key goes to the host that
 //! the configuration names, and to no other.
 
+pub mod batch;
 mod call;
 mod catalogue;
 mod chat;
@@ -22,6 +23,10 @@ mod strict;
 mod tries;
 mod wire;
 
+pub use batch::{
+    BatchJob, BatchLine, BatchLines, BatchOffer, BatchOutcome, BatchResult, BatchResults, BatchSpec, Batches,
+    CreateError, FaultKind, Found, JobFault, JobState, Offer,
+};
 pub use catalogue::{Batch, Catalogue, CatalogueError, Dialect, MaxTokens, Model, Provider, SchemaDialect, Wire};
 pub use chat::{Answer, Chunk, Message, Request, Role, Stop};
 pub use error::{Class, Error, SetupError};

@@ -1,7 +1,12 @@
 //! What this process asked of providers, in numbers.
 //! Refuses to have labels that are not known at start.
 
+mod batch;
+
+pub(crate) use batch::{BatchMeters, Outcome, Verb};
+
 use crate::error::{Class, Error};
+use batch::BatchMetrics;
 use domain::money::{Nanos, Usage};
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 use std::time::Duration;
@@ -18,6 +23,7 @@ pub struct Metrics {
     tokens: IntCounterVec,
     cost: IntCounterVec,
     unpriced: IntCounterVec,
+    batch: BatchMetrics,
 }
 
 /// The metrics of one provider.
@@ -32,6 +38,7 @@ pub(crate) struct Meters {
     tokens: [IntCounter; 5],
     cost: IntCounter,
     unpriced: IntCounter,
+    pub(crate) batch: BatchMeters,
 }
 
 impl Metrics {
@@ -59,6 +66,7 @@ impl Metrics {
                 "Answers of models without a price, booked at 0.",
                 &["provider"],
             )?,
+            batch: BatchMetrics::new(registry)?,
         })
     }
 
@@ -75,6 +83,7 @@ impl Metrics {
             tokens: ["input", "cache_read", "cache_write", "cache_write_hour", "output"].map(tokens),
             cost: self.cost.with_label_values(&[provider]),
             unpriced: self.unpriced.with_label_values(&[provider]),
+            batch: self.batch.of(provider),
         }
     }
 }

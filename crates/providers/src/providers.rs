@@ -21,13 +21,13 @@ use tokio::time::{Instant, sleep, timeout_at};
 /// The providers; a clone is another handle to the same connections.
 #[derive(Clone)]
 pub struct Providers {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 pub(crate) struct Inner {
     pub(crate) catalogue: Catalogue,
     pub(crate) client: Client,
-    endpoints: HashMap<String, Arc<Endpoint>>,
+    pub(crate) endpoints: HashMap<String, Arc<Endpoint>>,
 }
 
 /// How one provider stands, for `status` pages and for `doctor`.
@@ -194,5 +194,6 @@ impl Spent {
 fn sum(mut answer: Answer, earlier: &Answer) -> Answer {
     answer.usage += earlier.usage;
     answer.nanos += earlier.nanos;
+    answer.list_nanos += earlier.list_nanos;
     answer
 }

@@ -146,7 +146,7 @@ impl Reading {
             Fault::Truncated if stray.contains(&b'{') => self.call.fault(Fault::Said(stray), &headers),
             fault => self.call.fault(fault, &headers),
         })?;
-        let answer = finish::judge(&self.call, draft, &Head::of(&headers), &self.inner.catalogue.prices)?;
+        let answer = finish::judge(&self.call.asked(), draft, Head::of(&headers), &self.inner.catalogue.prices)?;
         Ok(Chunk::End(answer))
     }
 }

@@ -5,13 +5,13 @@ with open as materialized (
     from unnest($1::uuid[]) as given(id)
     cross join lateral (
         select id from tasks
-        where root_id = given.id and parent_id is not null and state in ('queued', 'in_progress')
+        where root_id = given.id and parent_id is not null and state in ('queued', 'in_progress', 'held')
         offset 0
     ) t
 )
 select t.id
 from open
 join tasks t on t.id = open.id
-where t.state in ('queued', 'in_progress')
+where t.state in ('queued', 'in_progress', 'held')
 order by t.id
 for no key update of t

@@ -9,6 +9,6 @@ with alive as materialized (
 )
 update tasks t
 set state = case when t.parent_id is null then 'failed' else 'cancelled' end, live = false, cause = 'internal',
-    reason = $2::text, lease_until = null, ended_at = now(), settled_at = now()
+    reason = $2::text, lease_until = null, held_for = null, held_nanos = null, held_provider = null, ended_at = now(), settled_at = now()
 from alive
 where t.id = alive.id

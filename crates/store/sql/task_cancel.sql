@@ -18,7 +18,7 @@ with recursive target as materialized (
 ), cancelled as (
     update tasks t
     set state = 'cancelled', live = false, cause = 'cancelled', reason = $2::text, lease_until = null,
-        ended_at = now(), settled_at = case when (select parent_id from target) is null then now() end
+        held_for = null, held_nanos = null, held_provider = null, ended_at = now(), settled_at = case when (select parent_id from target) is null then now() end
     from alive
     where t.id = alive.id and t.state in ('pending', 'queued', 'in_progress', 'held')
     returning t.id

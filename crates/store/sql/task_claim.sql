@@ -1,4 +1,6 @@
 -- Claims queued tasks for a worker. Rows are locked in id order, so two slices never wait for each other in a ring.
+-- The last columns tell how many attempts were made, those that were put off left out, and whether there is any budget
+-- or blackout to be looked at.
 -- $1 ids  $2 kind  $3 worker  $4 lease in ms  $5 durable: whether the claim must survive a crash of Postgres
 with durability as materialized (
     select set_config(
@@ -17,4 +19,5 @@ set state = 'in_progress', attempt = t.attempt + 1, worker = $3::text, started_a
     lease_until = now() + $4::bigint * interval '1 ms', progress = null
 from free, durability
 where t.id = free.id and t.state = 'queued'
-returning t.id, t.root_id, t.attempt, t.agent, t.pace, t.title, t.step, t.work, t.traceparent, t.deadline, t.priority
+returning t.id, t.root_id, t.attempt, t.agent, t.pace, t.title, t.step, t.work, t.traceparent, t.deadline, t.priority,
+    t.attempt - t.holds, exists (select from budgets where scope > ''), exists (select from blackouts)

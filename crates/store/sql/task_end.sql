@@ -24,7 +24,8 @@ with given as materialized (
     for no key update of t
 )
 update tasks t
-set state = a.state, cause = a.cause, reason = a.reason, lease_until = null, ended_at = now(),
+set state = a.state, cause = a.cause, reason = a.reason, lease_until = null, held_for = null,
+    held_nanos = null, held_provider = null, ended_at = now(),
     settled_at = now()
 from alive a
 where t.id = a.id and t.state in ('pending', 'queued', 'in_progress', 'held')

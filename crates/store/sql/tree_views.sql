@@ -3,7 +3,8 @@
 select t.*
 from unnest($1::uuid[]) as given(id)
 cross join lateral (
-    select root_id, id, step, item, state, agent, cause, reason, emulated, settled_at is not null
+    select root_id, id, step, item, state, agent, cause, reason, emulated, settled_at is not null, fingerprint,
+        attempt - holds
     from tasks
     where root_id = given.id and parent_id is not null
     offset 0

@@ -121,6 +121,7 @@ impl Store {
                     &key.map(|key| key.request_hash.as_slice()),
                     &key.map(|key| i32::from(key.status)),
                     &body,
+                    &order.budget.map(|budget| budget.0),
                 ],
             )
             .await?;

@@ -73,6 +73,8 @@ impl RootRow {
             deadline: self.deadline,
             deliver: self.deliver.clone(),
             agents: self.agents.clone(),
+            // Kept as a row of its own, which nobody who plans has to see.
+            budget: None,
         }
     }
 }
@@ -208,15 +210,17 @@ impl Advance {
         for row in rows {
             let mut columns = Columns::of(row, TREE_VIEWS.name);
             let root: Uuid = columns.next()?;
-            let view = View {
+            let mut view = View {
                 id: columns.next()?,
                 step: columns.next::<Option<String>>()?.unwrap_or_default(),
                 item: columns.next()?,
                 state: columns.word()?,
                 agent: columns.next()?,
                 failure: columns.failure()?,
+                ..View::default()
             };
             let (emulated, settled): (bool, bool) = (columns.next()?, columns.next()?);
+            (view.fingerprint, view.attempts) = (columns.next()?, columns.next()?);
             if view.state.is_terminal() && !settled {
                 self.unsettled.push(view.id);
             }

@@ -3,6 +3,7 @@
 use crate::{
     connect::Store,
     error::Error,
+    finish::{End, Outcome},
     row::Columns,
     statement::{TASK_CLAIM, TASK_RENEW},
     text,
@@ -10,7 +11,7 @@ use crate::{
 use domain::{
     advance::Work,
     pace::Pace,
-    task::{Kind, Priority},
+    task::{Cause, Failure, Kind, Priority},
 };
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -42,6 +43,12 @@ pub struct Claimed {
     pub deadline: Option<OffsetDateTime>,
     /// Among other tasks.
     pub priority: Priority,
+    /// How often the order has made this very ask, this attempt included; see [`domain::advance::looped`].
+    pub asked: i64,
+    /// Whether there is any budget: only then is [`Store::budget_reserve`] to be asked.
+    pub budgeted: bool,
+    /// Whether there is any blackout: only then is one to be looked for.
+    pub blackouts: bool,
 }
 
 impl Store {
@@ -50,6 +57,8 @@ impl Store {
     ///
     /// `durable`: the claim survives a crash of Postgres, so the task cannot start twice. Without it the claim is
     /// committed without waiting for the disk.
+    ///
+    /// A task whose row this version cannot read fails and says so; the sweep tells its order.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -67,13 +76,18 @@ impl Store {
         let lease = text::milliseconds(lease);
         let rows = self.rows(&TASK_CLAIM, &[&ids, &kind.as_str(), &worker, &lease, &durable]).await?;
         let mut claimed = Vec::with_capacity(rows.len());
+        let mut unreadable = Vec::new();
         for row in &rows {
             match read(row) {
                 Ok(task) => claimed.push(task),
-                // The others of the slice must not wait for it; its lease runs out, and a replica that
-                // understands it may come by.
-                Err(error) => tracing::error!(%error, "a claimed task cannot be read"),
+                Err(error) => unreadable.extend(refused(row, &error)),
             }
+        }
+        if !unreadable.is_empty()
+            && let Err(error) = self.finish(&unreadable).await
+        {
+            // Their leases run out, and they come again.
+            tracing::warn!(%error, "tasks that cannot be read could not be ended");
         }
         claimed.sort_by_key(|task| (std::cmp::Reverse(task.priority), task.id));
         Ok(claimed)
@@ -96,7 +110,7 @@ impl Store {
 fn read(row: &Row) -> Result<Claimed, Error> {
     let mut columns = Columns::of(row, TASK_CLAIM.name);
     let id: Uuid = columns.next()?;
-    Ok(Claimed {
+    let mut claimed = Claimed {
         id,
         root_id: columns.next()?,
         attempt: columns.next()?,
@@ -111,5 +125,22 @@ fn read(row: &Row) -> Result<Claimed, Error> {
         traceparent: columns.next()?,
         deadline: columns.next()?,
         priority: columns.priority()?,
-    })
+        asked: i64::from(columns.next::<i32>()?),
+        budgeted: columns.next()?,
+        blackouts: columns.next()?,
+    };
+    if let Work::Ask(ask) = &claimed.work {
+        claimed.asked += i64::from(ask.twins);
+    }
+    Ok(claimed)
+}
+
+/// Ends a task that cannot be read: claimed again after every lease, it would never end.
+fn refused(row: &Row, error: &Error) -> Option<Outcome> {
+    let mut columns = Columns::of(row, TASK_CLAIM.name);
+    let (id, root_id, attempt): (Uuid, Uuid, i32) = (columns.next().ok()?, columns.next().ok()?, columns.next().ok()?);
+    tracing::error!(%error, task = %id, "a claimed task cannot be read and fails");
+    let reason = "This version of Chavion cannot read what is to be done here; the log says why.";
+    let end = End::Failed(Failure::new(Cause::Internal, reason));
+    Some(Outcome::plain(id, root_id, Some(attempt), end))
 }

@@ -4,13 +4,13 @@ use crate::{
     connect::Store,
     error::Error,
     row::Columns,
-    statement::{CHARGE_DAYS, TASK_COUNTS},
+    statement::{CHARGE_DAYS, MONEY_ROLL, MONEY_TOTAL, TASK_COUNTS},
 };
 use domain::{
     money::{Nanos, Usage},
-    task::{Kind, State},
+    task::{HeldFor, Kind, State},
 };
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 use time::Date;
 
 /// What is alive.
@@ -20,6 +20,8 @@ pub struct Counts {
     pub live: Vec<Count>,
     /// The age of the oldest of them.
     pub oldest_live: Option<Duration>,
+    /// How many of them are held, by what they wait for.
+    pub held: HashMap<HeldFor, i64>,
 }
 
 /// How many tasks of one kind stand in one state.
@@ -31,6 +33,19 @@ pub struct Count {
     pub state: State,
     /// How many.
     pub count: i64,
+    /// The age of the oldest; of queued ones, for how long the oldest that may be begun has been queued.
+    pub oldest: Duration,
+}
+
+/// What was ever spent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Total {
+    /// How many charges that is.
+    pub calls: i64,
+    /// The money.
+    pub nanos: Nanos,
+    /// What the same would have cost at pace now.
+    pub list_nanos: Nanos,
 }
 
 /// What one model cost on one day (UTC).
@@ -50,7 +65,12 @@ pub struct Day {
     pub usage: Usage,
     /// The money.
     pub nanos: Nanos,
+    /// What the same would have cost at pace now.
+    pub list_nanos: Nanos,
 }
+
+/// How many days are summed at most before one total: a busy year is caught up with in a few looks.
+const ROLLED: u32 = 60;
 
 impl Store {
     /// Counts what is alive by kind and state.
@@ -61,9 +81,23 @@ impl Store {
         let mut counts = Counts::default();
         for row in &self.rows(&TASK_COUNTS, &[]).await? {
             let mut columns = Columns::of(row, TASK_COUNTS.name);
-            counts.live.push(Count { kind: columns.word()?, state: columns.word()?, count: columns.next()? });
-            let age = Duration::from_millis(u64::try_from(columns.next::<i64>()?).unwrap_or(0));
+            let (kind, state): (Kind, State) = (columns.word()?, columns.word()?);
+            let held_for: Option<HeldFor> = columns.optional_word()?;
+            let count: i64 = columns.next()?;
+            let age = milliseconds(columns.next()?);
+            let waiting = columns.next::<Option<i64>>()?.map_or(Duration::ZERO, milliseconds);
             counts.oldest_live = counts.oldest_live.max(Some(age));
+            if let Some(held_for) = held_for.filter(|_| state == State::Held) {
+                *counts.held.entry(held_for).or_default() += count;
+            }
+            let oldest = if state == State::Queued { waiting } else { age };
+            match counts.live.last_mut().filter(|last| last.kind == kind && last.state == state) {
+                Some(last) => {
+                    last.count += count;
+                    last.oldest = last.oldest.max(oldest);
+                }
+                None => counts.live.push(Count { kind, state, count, oldest }),
+            }
         }
         Ok(counts)
     }
@@ -85,8 +119,28 @@ impl Store {
                     calls: columns.next()?,
                     usage: columns.usage()?,
                     nanos: Nanos(columns.next()?),
+                    list_nanos: Nanos(columns.next()?),
                 })
             })
             .collect()
     }
+
+    /// Sums what was ever spent. Days that are over are summed once and kept, so this reads a day of charges.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn money_total(&self) -> Result<Total, Error> {
+        for _ in 0..ROLLED {
+            if self.row(&MONEY_ROLL, &[]).await?.is_none() {
+                break;
+            }
+        }
+        let Some(row) = self.row(&MONEY_TOTAL, &[]).await? else { return Ok(Total::default()) };
+        let mut columns = Columns::of(&row, MONEY_TOTAL.name);
+        Ok(Total { calls: columns.next()?, nanos: Nanos(columns.next()?), list_nanos: Nanos(columns.next()?) })
+    }
+}
+
+fn milliseconds(count: i64) -> Duration {
+    Duration::from_millis(u64::try_from(count).unwrap_or(0))
 }

@@ -1,6 +1,6 @@
 //! Outcomes: how a performer's work ended, and what it cost. A charge is booked with the outcome or not at all.
 
-use crate::{connect::Store, error::Error, row::Columns, statement::TASK_FINISH, text};
+use crate::{connect::Store, error::Error, held::Hold, row::Columns, statement::TASK_FINISH, text};
 use domain::{
     money::{Nanos, Usage},
     pace::Pace,
@@ -55,6 +55,8 @@ pub enum End {
         /// Why; shown as its progress.
         reason: String,
     },
+    /// It waits for somebody or something.
+    Held(Hold),
 }
 
 /// What one attempt consumed and cost.
@@ -72,6 +74,8 @@ pub struct Charge {
     pub usage: Usage,
     /// The money.
     pub nanos: Nanos,
+    /// What the same tokens would have cost at pace now.
+    pub list_nanos: Nanos,
     /// Whether it was the emulator's.
     pub emulated: bool,
 }
@@ -83,7 +87,7 @@ pub struct Finished {
     pub id: Uuid,
     /// Its order.
     pub root_id: Uuid,
-    /// Where it stands now: completed, failed, or queued.
+    /// Where it stands now: completed, failed, held, or queued.
     pub state: State,
 }
 
@@ -110,6 +114,8 @@ pub(crate) fn read(row: &Row) -> Result<Finished, Error> {
     Ok(Finished { id: columns.next()?, root_id: columns.next()?, state: columns.word()? })
 }
 
+type OptionalTexts<'a> = Vec<Option<Cow<'a, str>>>;
+
 /// Outcomes, column by column.
 #[derive(Default)]
 pub(crate) struct Outcomes<'a> {
@@ -118,10 +124,13 @@ pub(crate) struct Outcomes<'a> {
     states: Vec<&'static str>,
     results: Vec<Option<String>>,
     causes: Vec<Option<&'static str>>,
-    reasons: Vec<Option<Cow<'a, str>>>,
+    reasons: OptionalTexts<'a>,
     delays: Vec<Option<i64>>,
-    models: Vec<Option<Cow<'a, str>>>,
+    models: OptionalTexts<'a>,
     emulated: Vec<bool>,
+    held_for: Vec<Option<&'static str>>,
+    held_nanos: Vec<Option<i64>>,
+    held_providers: OptionalTexts<'a>,
     settle: bool,
     charges: Charges<'a>,
 }
@@ -141,6 +150,7 @@ struct Charges<'a> {
     output: Vec<i64>,
     nanos: Vec<i64>,
     emulated: Vec<bool>,
+    list_nanos: Vec<i64>,
 }
 
 impl<'a> Outcomes<'a> {
@@ -164,7 +174,17 @@ impl<'a> Outcomes<'a> {
             End::Again { not_before_ms, reason } => {
                 (State::Queued, None, None, Some(text::clean(reason)), Some((*not_before_ms).max(0)))
             }
+            End::Held(hold) => {
+                (State::Held, None, None, Some(text::clean(&hold.reason)), hold.until.map(text::milliseconds))
+            }
         };
+        let hold = match &outcome.end {
+            End::Held(hold) => Some(hold),
+            _ => None,
+        };
+        self.held_for.push(hold.map(|hold| hold.held_for.as_str()));
+        self.held_nanos.push(hold.map(|hold| hold.nanos.0).filter(|nanos| *nanos > 0));
+        self.held_providers.push(hold.and_then(|hold| hold.provider.as_deref()).map(text::clean));
         self.ids.push(outcome.id);
         self.attempts.push(outcome.attempt);
         self.states.push(state.as_str());
@@ -181,7 +201,7 @@ impl<'a> Outcomes<'a> {
     }
 
     /// Returns the parameters of the statement.
-    pub(crate) fn parameters(&self) -> [&(dyn ToSql + Sync); 23] {
+    pub(crate) fn parameters(&self) -> [&(dyn ToSql + Sync); 27] {
         let charges = &self.charges;
         [
             &self.ids,
@@ -207,6 +227,10 @@ impl<'a> Outcomes<'a> {
             &charges.output,
             &charges.nanos,
             &charges.emulated,
+            &charges.list_nanos,
+            &self.held_for,
+            &self.held_nanos,
+            &self.held_providers,
         ]
     }
 }
@@ -226,5 +250,6 @@ impl<'a> Charges<'a> {
         self.output.push(charge.usage.output);
         self.nanos.push(charge.nanos.0);
         self.emulated.push(charge.emulated);
+        self.list_nanos.push(charge.list_nanos.0);
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     row::Columns,
     statement::{KEY_COUNT_MASTERS, KEY_FIND, KEY_FIRST, KEY_LIST, KEY_NEW, KEY_REVOKE},
     text,
+    transaction::{Durability, EXCLUSIVE, Transaction},
 };
 use domain::task::UnknownWord;
 use std::str::FromStr;
@@ -115,14 +116,28 @@ impl Store {
     }
 
     /// Keeps the first master key and returns whether it was; not when there is a master key, however many
-    /// replicas start at once.
+    /// replicas start at once. It is shown before it is kept: whoever is killed in between has shown a key that does
+    /// not work, and the next start shows another; a key that works and nobody has seen there is never.
     ///
     /// # Errors
-    /// When the database cannot be asked, or the name holds NUL.
-    pub async fn key_first(&self, key: &NewKey) -> Result<bool, Error> {
+    /// When the database cannot be asked, or the name holds NUL; inside, why it could not be shown, and then it is
+    /// not kept.
+    pub async fn key_first<E>(
+        &self,
+        key: &NewKey,
+        show: impl FnOnce() -> Result<(), E> + Send,
+    ) -> Result<Result<bool, E>, Error> {
         text::check("name", &key.name)?;
-        let rows = self.exclusive(&[(&KEY_FIRST, &[&key.id, &key.name, &key.hash])]).await?;
-        Ok(rows.last().is_some_and(|rows| !rows.is_empty()))
+        let transaction = Transaction::on(self.client().await?);
+        transaction.begin(EXCLUSIVE).await?;
+        if transaction.rows((&KEY_FIRST, &[&key.id, &key.name, &key.hash])).await?.is_empty() {
+            return Ok(Ok(false));
+        }
+        if let Err(error) = show() {
+            return Ok(Err(error));
+        }
+        transaction.end(Durability::Full).await?;
+        Ok(Ok(true))
     }
 
     /// Lists all keys, the oldest first.

@@ -3,6 +3,7 @@
 use crate::{
     connect::Store,
     error::Error,
+    row::{Columns, readable},
     run::Parameters,
     statement::{TASK_LIST, TASK_LIST_ALL, TASK_LIST_LIVE},
     task::{self, Task},
@@ -56,10 +57,10 @@ impl Store {
             let statement = if filter.roots_only { &TASK_LIST } else { &TASK_LIST_ALL };
             (statement, self.rows(statement, &[&after, &state, &kind, agent, search, &rows]).await?)
         };
-        let more = rows.len() > limit;
-        let tasks =
-            rows.iter().take(limit).map(|row| task::read(row, statement.name)).collect::<Result<Vec<_>, _>>()?;
-        let next = if more { tasks.last().map(|task| task.id) } else { None };
-        Ok(Page { tasks, next })
+        let (page, more) = rows.split_at(rows.len().min(limit));
+        // The next page starts behind the last row, be it readable or not.
+        let last = page.last().filter(|_| !more.is_empty());
+        let next = last.map(|row| Columns::of(row, statement.name).next()).transpose()?;
+        Ok(Page { tasks: readable(page, |row| task::read(row, statement.name)), next })
     }
 }

@@ -27,7 +27,7 @@ macro_rules! migrations {
 }
 
 /// All migrations, in order; the number in the name is the version.
-const MIGRATIONS: &[Migration] = migrations![1 "0001_spine"];
+const MIGRATIONS: &[Migration] = migrations![1 "0001_spine", 2 "0002_half_price"];
 
 /// The version that this program was built for.
 const KNOWN: i32 = {

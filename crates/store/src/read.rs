@@ -3,12 +3,13 @@
 use crate::{
     connect::Store,
     error::Error,
-    row::Columns,
+    row::{Columns, readable},
     statement::{REPORT_FIND, TASK_NAMES, TASK_STATUS, TREE_RESULTS},
 };
 use domain::{
     money::Nanos,
-    task::{Failure, Kind, State},
+    pace::Pace,
+    task::{Failure, HeldFor, Kind, State},
 };
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -33,6 +34,13 @@ pub struct Status {
     pub done: i64,
     /// How many children a root has.
     pub total: i64,
+    pub pace: Pace,
+    /// Why the pace is what it is, when that is not what was ordered.
+    pub pace_reason: Option<String>,
+    /// What it waits for, when it is held.
+    pub held_for: Option<HeldFor>,
+    /// How much money it asked for, when it is held.
+    pub held_nanos: Option<Nanos>,
 }
 
 /// What a task brought.
@@ -53,6 +61,11 @@ pub struct TaskResult {
     pub emulated: bool,
     /// An object with `text`, and what its kind adds.
     pub result: Option<Value>,
+    pub pace: Pace,
+    /// Its cost; a root's is that of its tree.
+    pub nanos: Nanos,
+    /// What the same would have cost at pace now.
+    pub list_nanos: Nanos,
 }
 
 /// The result of an order.
@@ -88,6 +101,13 @@ pub struct EventRow {
     pub emulated: bool,
     /// Its own cost.
     pub nanos: Nanos,
+    /// What the same would have cost at pace now.
+    pub list_nanos: Nanos,
+    pub pace: Pace,
+    /// What it waits for, when it is held.
+    pub held_for: Option<HeldFor>,
+    /// How much money it asked for, when it is held.
+    pub held_nanos: Option<Nanos>,
 }
 
 impl Store {
@@ -110,6 +130,10 @@ impl Store {
             ended_at: columns.next()?,
             done: columns.next()?,
             total: columns.next()?,
+            pace: columns.word()?,
+            pace_reason: columns.next()?,
+            held_for: columns.optional_word()?,
+            held_nanos: columns.next::<Option<i64>>()?.map(Nanos),
         }))
     }
 
@@ -118,7 +142,17 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn results(&self, id: Uuid) -> Result<Vec<TaskResult>, Error> {
-        self.rows(&TREE_RESULTS, &[&id]).await?.iter().map(result).collect()
+        let rows = self.rows(&TREE_RESULTS, &[&id]).await?;
+        let Some((first, rows)) = rows.split_first() else { return Ok(Vec::new()) };
+        let mut results = vec![result(first)?];
+        results.extend(readable(rows, result));
+        if let [task, parts @ ..] = results.as_mut_slice() {
+            for part in parts {
+                task.nanos += part.nanos;
+                task.list_nanos += part.list_nanos;
+            }
+        }
+        Ok(results)
     }
 
     /// Reads the report of an order.
@@ -137,7 +171,7 @@ impl Store {
         }))
     }
 
-    /// Reads what events say about tasks, in id order.
+    /// Reads what events say about tasks, in id order; a row that cannot be read is left out.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -145,7 +179,7 @@ impl Store {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        self.rows(&TASK_NAMES, &[&ids]).await?.iter().map(event).collect()
+        Ok(readable(&self.rows(&TASK_NAMES, &[&ids]).await?, event))
     }
 }
 
@@ -164,6 +198,9 @@ fn result(row: &Row) -> Result<TaskResult, Error> {
         model: columns.next()?,
         emulated: columns.next()?,
         result: columns.next()?,
+        pace: columns.word()?,
+        nanos: Nanos(columns.next()?),
+        list_nanos: Nanos(columns.next()?),
     })
 }
 
@@ -182,5 +219,9 @@ fn event(row: &Row) -> Result<EventRow, Error> {
         reason: columns.next()?,
         emulated: columns.next()?,
         nanos: Nanos(columns.next()?),
+        list_nanos: Nanos(columns.next()?),
+        pace: columns.word()?,
+        held_for: columns.optional_word()?,
+        held_nanos: columns.next::<Option<i64>>()?.map(Nanos),
     })
 }

@@ -11,6 +11,12 @@ use tokio_postgres::{
     types::{FromSql, Json},
 };
 
+/// Reads rows for people. One that cannot be read is logged and left out: it does not take the others with it.
+pub(crate) fn readable<T>(rows: &[Row], read: impl Fn(&Row) -> Result<T, Error>) -> Vec<T> {
+    let seen = |row: &Row| read(row).inspect_err(|error| tracing::error!(%error, "a row is left out")).ok();
+    rows.iter().filter_map(seen).collect()
+}
+
 /// Reads one row from its first column to its last.
 pub(crate) struct Columns<'a> {
     row: &'a Row,
@@ -25,7 +31,12 @@ impl<'a> Columns<'a> {
 
     /// Reads the last column alone.
     pub(crate) fn last_of(row: &'a Row, statement: &'static str) -> Self {
-        Self { row, statement, next: row.len().saturating_sub(1) }
+        Self::tail_of(row, statement, 1)
+    }
+
+    /// Reads the last columns alone, so many of them.
+    pub(crate) fn tail_of(row: &'a Row, statement: &'static str, count: usize) -> Self {
+        Self { row, statement, next: row.len().saturating_sub(count) }
     }
 
     /// Reads the next column.
@@ -39,6 +50,12 @@ impl<'a> Columns<'a> {
     pub(crate) fn word<T: FromStr<Err = UnknownWord>>(&mut self) -> Result<T, Error> {
         let word: &str = self.next()?;
         word.parse().map_err(|unknown| self.unreadable(&unknown))
+    }
+
+    /// Reads the next column as a word of a closed list, if there is one.
+    pub(crate) fn optional_word<T: FromStr<Err = UnknownWord>>(&mut self) -> Result<Option<T>, Error> {
+        let word: Option<&str> = self.next()?;
+        word.map(str::parse).transpose().map_err(|unknown| self.unreadable(&unknown))
     }
 
     /// Reads the next column as a document, if there is one.

@@ -44,11 +44,13 @@ pub struct Swept {
     pub lost: Vec<Name>,
     /// When the next postponed task falls due: sweep again then.
     pub next_not_before: Option<Duration>,
+    /// How many tasks are held for money: [`Store::unhold`] says which of them fit by now.
+    pub held_for_budget: i64,
 }
 
 impl Store {
-    /// Finds at most `limit` tasks that were announced longer than `stale` ago and did not move, that fell due, or
-    /// whose lease ran out; queues the latter again (a command that must not be repeated fails). One statement.
+    /// Finds at most `limit` tasks that were announced longer than `stale` ago and did not move, that fell due
+    /// (the held ones are queued), or whose lease ran out; queues the latter again (a command that must not be repeated fails). One statement.
     ///
     /// Without `leases` no lease is judged: after an outage of Postgres their holders come first.
     ///
@@ -60,9 +62,10 @@ impl Store {
         for row in &rows {
             let mut columns = Columns::of(row, TASK_SWEEP.name);
             let Some(id) = columns.next::<Option<Uuid>>()? else {
-                let mut wait = Columns::last_of(row, TASK_SWEEP.name);
+                let mut last = Columns::tail_of(row, TASK_SWEEP.name, 2);
                 swept.next_not_before =
-                    wait.next::<Option<i64>>()?.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
+                    last.next::<Option<i64>>()?.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
+                swept.held_for_budget = last.next::<Option<i64>>()?.unwrap_or(0);
                 continue;
             };
             let (root_id, kind, state): (Uuid, Kind, State) = (columns.next()?, columns.word()?, columns.word()?);

@@ -3,14 +3,14 @@
 use crate::{
     connect::Store,
     error::Error,
-    row::Columns,
+    row::{Columns, readable},
     statement::{TASK_FIND, TASK_TREE},
 };
 use domain::{
     money::{Nanos, Usage},
     order::Deliver,
     pace::Pace,
-    task::{Failure, Kind, Priority, State},
+    task::{Failure, HeldFor, Kind, Priority, State},
 };
 use time::OffsetDateTime;
 use tokio_postgres::Row;
@@ -56,6 +56,18 @@ pub struct Task {
     pub nanos: Nanos,
     /// How many charges that is.
     pub calls: i64,
+    /// What the same would have cost at pace now; a root's is that of its tree.
+    pub list_nanos: Nanos,
+    /// Why the pace is what it is, when that is not what was ordered.
+    pub pace_reason: Option<String>,
+    /// What it waits for, when it is held.
+    pub held_for: Option<HeldFor>,
+    /// How much money it asked for, when it is held.
+    pub held_nanos: Option<Nanos>,
+    /// Whom it was to be asked of, when it is held.
+    pub held_provider: Option<String>,
+    /// The most that a root may cost.
+    pub budget: Option<Nanos>,
 }
 
 impl Task {
@@ -88,11 +100,14 @@ impl Store {
     /// When the database cannot be asked.
     pub async fn tree(&self, root: Uuid) -> Result<Vec<Task>, Error> {
         let rows = self.rows(&TASK_TREE, &[&root]).await?;
-        let mut tree = rows.iter().map(|row| read(row, TASK_TREE.name)).collect::<Result<Vec<_>, _>>()?;
+        let Some((first, rows)) = rows.split_first() else { return Ok(Vec::new()) };
+        let mut tree = vec![read(first, TASK_TREE.name)?];
+        tree.extend(readable(rows, |row| read(row, TASK_TREE.name)));
         if let [root, children @ ..] = tree.as_mut_slice() {
             for child in children {
                 add(&mut root.usage, child.usage);
                 root.nanos.0 += child.nanos.0;
+                root.list_nanos.0 += child.list_nanos.0;
                 root.calls += child.calls;
             }
         }
@@ -136,6 +151,12 @@ pub(crate) fn read(row: &Row, statement: &'static str) -> Result<Task, Error> {
         usage: columns.usage()?,
         nanos: Nanos(columns.next()?),
         calls: columns.next()?,
+        list_nanos: Nanos(columns.next()?),
+        pace_reason: columns.next()?,
+        held_for: columns.optional_word()?,
+        held_nanos: columns.next::<Option<i64>>()?.map(Nanos),
+        held_provider: columns.next()?,
+        budget: columns.next::<Option<i64>>()?.map(Nanos),
     })
 }
 

@@ -7,6 +7,7 @@ use crate::{
 };
 use domain::{
     advance::{Child, Work},
+    pace::Pace,
     task::{Failure, Priority, State},
 };
 use serde_json::json;
@@ -45,6 +46,10 @@ pub enum Write {
         title: String,
         /// What is to be done.
         work: Work,
+        /// How fast the answer must come.
+        pace: Pace,
+        /// Why, when that is not what was ordered.
+        pace_reason: Option<String>,
     },
     /// A child: alive → cancelled.
     Cancel {
@@ -107,6 +112,8 @@ struct Created<'a> {
     reasons: OptionalTexts<'a>,
     priorities: Vec<i16>,
     traceparents: OptionalTexts<'a>,
+    pace_reasons: OptionalTexts<'a>,
+    fingerprints: Vec<Option<i64>>,
 }
 
 #[derive(Default)]
@@ -115,6 +122,9 @@ struct Queued<'a> {
     agents: OptionalTexts<'a>,
     titles: Texts<'a>,
     works: Vec<String>,
+    paces: Vec<&'static str>,
+    pace_reasons: OptionalTexts<'a>,
+    fingerprints: Vec<Option<i64>>,
 }
 
 #[derive(Default)]
@@ -149,11 +159,14 @@ impl<'a> Writes<'a> {
                     columns.created.priorities.push(priority.rank());
                     columns.created.traceparents.push(traceparent.as_deref().map(text::clean));
                 }
-                Write::Queue { id, agent, title, work } => {
+                Write::Queue { id, agent, title, work, pace, pace_reason } => {
                     columns.queued.ids.push(*id);
                     columns.queued.agents.push(agent.as_deref().map(text::clean));
                     columns.queued.titles.push(text::clean(title));
                     columns.queued.works.push(text::json(TASK_QUEUE.name, work)?);
+                    columns.queued.paces.push(pace.as_str());
+                    columns.queued.pace_reasons.push(pace_reason.as_deref().map(text::clean));
+                    columns.queued.fingerprints.push(fingerprint(work));
                 }
                 Write::Cancel { id, failure } => columns.ended.push(*id, State::Cancelled, failure),
                 Write::FailTask { id, failure } => columns.ended.push(*id, State::Failed, failure),
@@ -194,11 +207,16 @@ impl<'a> Writes<'a> {
                     &c.reasons,
                     &c.priorities,
                     &c.traceparents,
+                    &c.pace_reasons,
+                    &c.fingerprints,
                 ],
             ));
         }
         if !q.ids.is_empty() {
-            calls.push((&TASK_QUEUE, vec![&q.ids, &q.agents, &q.titles, &q.works]));
+            calls.push((
+                &TASK_QUEUE,
+                vec![&q.ids, &q.agents, &q.titles, &q.works, &q.paces, &q.pace_reasons, &q.fingerprints],
+            ));
         }
         if !e.ids.is_empty() || !r.ids.is_empty() {
             calls.push((&TASK_END, vec![&e.ids, &e.states, &e.causes, &e.reasons, &r.ids]));
@@ -214,6 +232,14 @@ impl<'a> Writes<'a> {
     }
 }
 
+/// Returns what tells whether two asks are the same; nothing else is counted.
+fn fingerprint(work: &Work) -> Option<i64> {
+    match work {
+        Work::Ask(ask) => Some(ask.fingerprint()),
+        Work::Command(_) | Work::Deliver(_) => None,
+    }
+}
+
 impl<'a> Created<'a> {
     fn push(&mut self, root: Uuid, id: Uuid, child: &'a Child) -> Result<(), Error> {
         self.roots.push(root);
@@ -226,6 +252,8 @@ impl<'a> Created<'a> {
         self.agents.push(child.agent.as_deref().map(text::clean));
         self.paces.push(child.pace.as_str());
         self.works.push(child.work.as_ref().map(|work| text::json(TASK_CREATE.name, work)).transpose()?);
+        self.pace_reasons.push(child.pace_reason.as_deref().map(text::clean));
+        self.fingerprints.push(child.work.as_ref().and_then(fingerprint));
         self.causes.push(child.failure.as_ref().map(|failure| failure.cause.as_str()));
         self.reasons.push(child.failure.as_ref().map(|failure| text::clean(&failure.reason)));
         Ok(())

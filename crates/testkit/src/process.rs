@@ -8,6 +8,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 use tokio::{
@@ -116,14 +117,28 @@ pub fn binary(name: &str) -> PathBuf {
     })
 }
 
-/// Finds a port that is free now.
+/// The ports that are handed out: below those that Linux gives to outgoing connections (32,768 and up, by default), so
+/// that no connection takes one between its choice and its use.
+const PORTS: std::ops::Range<u32> = 12_000..32_000;
+/// How far apart two processes begin: tests run beside each other, each in a process of its own.
+const STRIDE: u32 = 97;
+
+/// Finds a port that is free now, and that no other call of this process was given.
 ///
 /// # Panics
 /// When the machine has none.
 #[must_use]
 pub fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-    listener.local_addr().expect("a bound socket has an address")
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(STRIDE);
+    for _ in PORTS {
+        let place = begin.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % (PORTS.end - PORTS.start);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(PORTS.start + place).unwrap_or(u16::MAX)));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+    panic!("no port of {PORTS:?} is free");
 }
 
 /// Asks an admin port for a path and returns the status and the body; `None` when nobody answers.
@@ -147,4 +162,17 @@ pub async fn ask(address: SocketAddr, path: &str) -> Option<(u16, String)> {
 /// When it does not within [`crate::PATIENCE`].
 pub async fn until_ready(address: SocketAddr) {
     crate::until("the service is ready", || async { matches!(ask(address, "/ready").await, Some((200, _))) }).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_port_is_given_twice_or_to_an_outgoing_connection() {
+        let given: HashSet<SocketAddr> = (0..200).map(|_| free_address()).collect();
+        assert_eq!(given.len(), 200);
+        assert!(given.iter().all(|address| PORTS.contains(&u32::from(address.port()))));
+    }
 }

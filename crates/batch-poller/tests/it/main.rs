@@ -1,12 +1,20 @@
-//! The batch-poller on real Redis and Postgres: what it refuses, what it leaves alone, and its life as a process.
+//! The batch-poller on real Postgres, Redis and sockets, with the emulator as every provider.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "tests stop at the first surprise"
 )]
 
+mod collect;
+mod doubt;
+mod items;
+mod poller;
 mod process;
-mod refuse;
+mod refusals;
+mod restart;
+mod trips;
+mod waits;
 mod world;

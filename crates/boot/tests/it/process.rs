@@ -84,6 +84,52 @@ async fn ready_flips_part_by_part() {
 }
 
 #[tokio::test]
+async fn a_folder_of_files_stands_behind_the_environment() {
+    let folder = std::env::temp_dir().join(format!("chavion-boot-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    for (name, text) in [("TOKEN", "열려라\n"), ("DRAIN_SECONDS", "7\n"), ("LOG", "debug\n"), ("SECRETS_DIR", "/없다")]
+    {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    let folder_name = folder.to_str().unwrap();
+    // A blank variable counts as not set, here too; one that is set wins.
+    let vars = [("SECRETS_DIR", folder_name), ("DRAIN_SECONDS", " "), ("LOG", "warn")];
+    let output = ended(&["--check-config"], &vars).await;
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    for line in ["TOKEN=***\n", "DRAIN_SECONDS=7\n", "LOG=warn\n"] {
+        assert!(output.stdout.contains(line), "{}", output.stdout);
+    }
+    let output = ended(&["--check-config"], &[("SECRETS_DIR", "tests")]).await;
+    assert!(output.stderr.contains("TOKEN: is not set"), "{}", output.stderr);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_probe_tells_ready_from_late_and_from_nobody() {
+    for (habit, code, said) in [("obedient", 0, "ready\n"), ("late", 1, "늦은 부품")] {
+        let mut specimen = Specimen::start(&[("HABIT", habit)]).await;
+        if code == 0 {
+            specimen.until_ready().await;
+        } else {
+            specimen.until_log("built").await;
+        }
+        let port = specimen.admin.as_deref().unwrap().rsplit_once(':').unwrap().1.to_owned();
+        let everywhere = format!("0.0.0.0:{port}");
+        let probe = ended(&["--probe"], &[("TOKEN", "x"), ("ADMIN_ADDR", &everywhere)]).await;
+        let told = format!("{}{}", probe.stdout, probe.stderr);
+        assert_eq!(probe.code, Some(code), "{told}");
+        assert!(told.contains(said), "{told}");
+        specimen.signal("TERM");
+        assert_eq!(specimen.end().await.0, Some(0));
+        let probe = ended(&["--probe"], &[("TOKEN", "x"), ("ADMIN_ADDR", &everywhere)]).await;
+        assert_eq!(probe.code, Some(1));
+        assert!(probe.stderr.contains("does not answer"), "{}", probe.stderr);
+    }
+    let probe = ended(&["--probe"], &[("ADMIN_ADDR", "here")]).await;
+    assert_eq!(probe.code, Some(64), "{}", probe.stderr);
+}
+
+#[tokio::test]
 async fn metrics_are_valid_and_complete() {
     let specimen = Specimen::start(&[]).await;
     specimen.until_ready().await;

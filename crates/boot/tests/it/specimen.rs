@@ -12,7 +12,7 @@ pub(crate) struct Specimen {
     child: Child,
     lines: Lines<BufReader<ChildStderr>>,
     log: String,
-    admin: Option<String>,
+    pub(crate) admin: Option<String>,
 }
 
 /// What a process said and how it ended.

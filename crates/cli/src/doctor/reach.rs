@@ -113,12 +113,27 @@ pub(super) async fn providers() -> Vec<Finding> {
     if on.is_empty() {
         return vec![finding("providers", true, "no key is set: `chavion up` starts the emulator and says so")];
     }
-    join_all(on.into_iter().map(provider)).await
+    join_all(on.into_iter().map(|status| provider(&known, status))).await
 }
 
-async fn provider(status: Status) -> Finding {
+async fn provider(known: &Providers, status: Status) -> Finding {
+    let paces = paces(known, &status);
     let (good, said) = reach(&status.base_url.unwrap_or_default()).await;
-    finding(format!("provider {}", status.provider), good, said)
+    finding(format!("provider {}", status.provider), good, format!("{said}; {paces}"))
+}
+
+/// Says at which paces a provider can be asked besides now.
+fn paces(known: &Providers, status: &Status) -> String {
+    let batch = known.batches(&status.provider).is_some();
+    // Which tiers there are is the provider's matter, whatever its models are called.
+    let flex = known.offer(&format!("{}/any", status.provider)).is_some_and(|offer| offer.flex);
+    match (flex, batch) {
+        (true, true) => "takes flex and batches",
+        (false, true) => "takes batches",
+        (true, false) => "takes flex, no batches: asks of pace batch go as flex",
+        (false, false) => "takes no batches: asks of pace batch are asked now",
+    }
+    .to_owned()
 }
 
 /// Asks a provider's host for anything: any answer shows that it can be reached. Costs nothing and sends no key.

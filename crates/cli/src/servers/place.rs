@@ -267,11 +267,17 @@ fn is_plain(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().iter().all(plain)
 }
 
-/// Finds two ports that are free now; held until both are known, so that they differ.
-fn free_ports() -> std::io::Result<(u16, u16)> {
-    let first = TcpListener::bind(("127.0.0.1", 0))?;
-    let second = TcpListener::bind(("127.0.0.1", 0))?;
-    Ok((first.local_addr()?.port(), second.local_addr()?.port()))
+/// Finds two ports that are free now, below those that Linux gives to outgoing connections (32,768 and up): none of
+/// these takes one before the servers do. Processes that start at the same time begin at different places.
+fn free_ports() -> Option<(u16, u16)> {
+    let places = 10_000..12_000_u32;
+    let begin = std::process::id().wrapping_mul(61);
+    let mut free = places.clone().filter_map(|place| {
+        let place = places.start + begin.wrapping_add(place) % (places.end - places.start);
+        let port = u16::try_from(place).ok()?;
+        TcpListener::bind(("127.0.0.1", port)).ok().map(|_| port)
+    });
+    Some((free.next()?, free.next()?))
 }
 
 #[cfg(test)]

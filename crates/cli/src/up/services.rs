@@ -55,13 +55,13 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// Builds all four; their stop is the process's.
+    /// Builds all four; their stop, and the time that they have to drain, are the process's.
     ///
     /// # Errors
     /// What the first that cannot be built says.
     pub(super) async fn build(configs: Configs, process: &Life) -> anyhow::Result<Self> {
         let life = |name: &'static str| -> anyhow::Result<Life> {
-            let life = Life::embedded(name, process.stop.clone());
+            let life = process.within(name);
             process.registry.register(Box::new(Merged::new(name, life.registry.clone())?))?;
             Ok(life)
         };

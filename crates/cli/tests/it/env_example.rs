@@ -24,10 +24,19 @@ fn services() -> [Service; 4] {
     ]
 }
 
-/// The names and values of the file, in order.
+/// Begins the part of the file that only containers read.
+const CONTAINERS: &str = "# == containers";
+
+fn text(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)).unwrap()
+}
+
+/// The names and values of the file's part for the services, in order.
 fn written() -> Vec<(String, String)> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.env.example");
-    let text = std::fs::read_to_string(file).unwrap();
+    assignments(text(".env.example").split(CONTAINERS).next().unwrap())
+}
+
+fn assignments(text: &str) -> Vec<(String, String)> {
     let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
     lines
         .map(|line| line.split_once('=').unwrap_or_else(|| panic!("{line}")))
@@ -68,6 +77,27 @@ fn every_value_in_the_file_is_the_default_in_the_code() {
             assert_eq!(value, "", "{name} has {defaults:?}");
         }
     }
+}
+
+#[test]
+fn the_part_for_containers_names_what_they_read() {
+    let example = text(".env.example");
+    let (services, containers) = example.split_once(CONTAINERS).unwrap();
+    let (_, containers) = containers.split_once('\n').unwrap();
+    let names = |text: &str| assignments(text).into_iter().map(|(name, _)| name).collect::<BTreeSet<_>>();
+    let (services, containers) = (names(services), names(containers));
+    let compose = text("compose.yml");
+    let asked: BTreeSet<String> = compose
+        .split("${")
+        .skip(1)
+        .map(|rest| rest.chars().take_while(|it| it.is_ascii_uppercase() || *it == '_').collect())
+        .filter(|name: &String| !name.is_empty())
+        .collect();
+    let missing: Vec<_> = asked.iter().filter(|it| !services.contains(*it) && !containers.contains(*it)).collect();
+    let others = compose + &text("docker/prepare");
+    let stale: Vec<_> = containers.iter().filter(|it| !others.contains(it.as_str())).collect();
+    assert!(missing.is_empty() && stale.is_empty(), "missing: {missing:?}; read by nobody: {stale:?}");
+    assert!(services.is_disjoint(&containers), "a variable is in both parts");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Every verb, for people and for programs, and what each says of bad input.
 
-use crate::world::World;
+use crate::world::{World, until};
 use serde_json::Value;
+use std::process::Stdio;
 
 #[test]
 fn every_verb_answers_people_and_programs_with_its_exit_code() {
@@ -103,4 +104,85 @@ fn keys(world: &mut World) {
     world.vars.retain(|(name, _)| name != "CHAVION_KEY");
     world.set("CHAVION_DATA", &world.folder.join("nothing").display().to_string());
     world.run(&["task", "ls"]).expect(2, &["no key", "CHAVION_KEY", "--data"]);
+}
+
+/// Orders at half the price, their batches, and the money that they may cost.
+#[test]
+fn batches_and_budgets_are_ordered_watched_and_changed() {
+    let mut world = World::new();
+    world.up();
+    assert!(world.said().contains("Its batches take a second"), "said loudly: {}", world.said());
+    world.run(&["batch", "ls"]).expect(0, &["no batches"]);
+    world.run(&["budget", "ls"]).expect(0, &["no budgets"]);
+    world.run(&["blackout", "ls"]).expect(0, &["every provider serves"]);
+    world.run(&["batch", "flush"]).expect(0, &["nothing waits for a batch"]);
+
+    // The emulator's batches are back in a second: a whole report takes a few of them.
+    let words = ["order", "겨울 예약을 늘릴 방법을 써줘", "--pace", "batch", "--deadline", "2d", "--budget", "5.00"];
+    let ended = world.run(&words);
+    ended.expect(0, &["waiting for a batch (", "(batch · ", "\ncost $0.", ", saved $0."]);
+    let list = world.json(&["batch", "ls"]);
+    let batches = list["batches"].as_array().unwrap();
+    assert!(batches.len() >= 3 && batches.iter().all(|batch| batch["state"] == "settled"), "{list}");
+    let id = batches[0]["id"].as_str().unwrap();
+    world.run(&["batch", "ls", "--state", "settled", "--limit", "1"]).expect(0, &[id, "1/1", "saved $0.", "--cursor"]);
+    world
+        .run(&["batch", "show", id])
+        .expect(0, &["1 succeeded", "Orders (1):", "겨울 예약을 늘릴 방법을 써줘", "at pace now $0."]);
+    assert_eq!(world.json(&["batch", "show", id])["counts"]["succeeded"], 1);
+    world.run(&["batch", "cancel", id]).expect(2, &["settled"]);
+    let task = world.json(&["task", "ls"])["tasks"][0].clone();
+    let (root, saved) = (task["id"].as_str().unwrap(), &task["saved"]["nanos"]);
+    assert!(saved.as_i64() > Some(0) && saved == &task["cost"]["nanos"], "half the price: {task}");
+    world.run(&["task", "show", root]).expect(0, &["pace        batch", "budget      $5.00", "money       cost $0."]);
+    let budgets = world.json(&["budget", "ls", "--all"]);
+    assert_eq!(budgets["budgets"][0]["spent"], task["cost"], "{budgets}");
+    world.run(&["budget", "ls"]).expect(0, &["no budgets"]);
+
+    // An order that would cost more than it may waits, and says how it goes on.
+    let mut watching =
+        world.command(&["order", "여름", "--playbook", "answer", "--agent", "assistant", "--budget", "0.000001"]);
+    let watching = watching.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let held = || world.json(&["task", "ls", "--parts", "--state", "held"])["tasks"][0].clone();
+    until("it is held", || held().is_object());
+    let held = held();
+    assert_eq!((&held["held_for"], held["held"]["nanos"].as_i64() > Some(1_000)), (&"budget".into(), true), "{held}");
+    let root = held["root_id"].as_str().unwrap();
+    world.run(&["budget", "ls"]).expect(0, &["$0.00 of $0.000001 spent", "여름"]);
+    world.run(&["budget", "set", "order", root, "$5.00"]).expect(0, &["$5.00 is left; one task that was held goes on"]);
+    let watched = watching.wait_with_output().unwrap();
+    let said = String::from_utf8(watched.stderr).unwrap();
+    assert_eq!(watched.status.code(), Some(0), "{said}");
+    assert!(said.contains("held, asks for $0.") && said.contains(&format!("budget set order {root} 0.")), "{said}");
+
+    world
+        .run(&["budget", "set", "provider", "openai", "--day", "20"])
+        .expect(0, &["for each day (UTC) of the provider openai", "$20.00"]);
+    world.run(&["budget", "set", "all", "100"]).expect(0, &["for everything", "of $100.00"]);
+    let budgets = world.json(&["budget", "ls"]);
+    assert_eq!(budgets["budgets"].as_array().unwrap().len(), 2, "{budgets}");
+    world.run(&["budget", "rm", "provider", "openai", "--day"]).expect(0, &["is removed"]);
+    assert_eq!(world.json(&["budget", "rm", "all"])["scope"], "all");
+    world.run(&["budget", "rm", "all"]).expect(2, &["no such budget"]);
+    for (words, said) in [
+        (&["budget", "set", "agent", "nobody", "1"][..], "one of "),
+        (&["budget", "set", "order", "여름", "1"], "is no id"),
+        (&["budget", "set", "all", "0"], "is zero"),
+        (&["budget", "set", "all", "백원"], "not an amount"),
+        (&["budget", "set", "me", "x", "1"], "one of agent, all, order, provider"),
+        (&["budget", "set", "agent"], "which agent"),
+        (&["batch", "ls", "--state", "asleep"], "submitting, running"),
+        (&["batch", "show", "1"], "is no id"),
+        (&["batch", "cancel", root, "--then", "later"], "now, batch, cancel"),
+        (&["batch", "cancel", root], "no batch"),
+        (&["batch", "flush", "nobody"], "no provider"),
+        (&["blackout", "end", "openai"], "no blackout"),
+        (&["order", "x", "--budget", "-1"], "less than nothing"),
+        (&["order", "x", "--pace", "soon"], "now, flex, batch, auto"),
+        (&["order", "x", "--deadline", "2020-01-01T00:00"], "in the past"),
+        (&["order", "x", "--deadline", "언젠가"], "not a time"),
+    ] {
+        world.run(words).expect(2, &[said]);
+        assert!(world.run(&[words, &["--json"][..]].concat()).expect(2, &[]).json()["code"].is_string());
+    }
 }

@@ -90,12 +90,14 @@ fn deliver(pass: &mut Pass<'_>, report: &str) {
                 title,
                 agent: None,
                 pace: Pace::Now,
+                pace_reason: None,
                 state: State::Queued,
                 work: Some(work),
                 failure: None,
             })),
             Some(Seen { id: Some(id), state: State::Pending, .. }) => {
-                pass.actions.push(Action::Queue { id: *id, agent: None, title, work });
+                let (pace, pace_reason) = (Pace::Now, None);
+                pass.actions.push(Action::Queue { id: *id, agent: None, title, work, pace, pace_reason });
             }
             Some(_) => {}
         }

@@ -3,11 +3,13 @@
 use super::{
     Action, Child, Plan, View, Work,
     context::{self, Names},
-    deliver, render,
+    deliver,
+    looped::{self, Asks},
+    render,
     tree::{Seen, Standing, Tree, is_waiting, joined, standing},
 };
 use crate::{
-    pace::Pace,
+    pace::{self, Choice, Pace},
     playbook::{Step, StepPlan},
     task::{Cause, Failure, Kind, State},
     template::Text,
@@ -18,7 +20,7 @@ use uuid::Uuid;
 
 pub(super) fn advance(plan: &Plan<'_>, tasks: &[View], results: &HashMap<Uuid, serde_json::Value>) -> Vec<Action> {
     let tree = Tree::new(plan, tasks);
-    let mut pass = Pass { plan, results, tree, standings: Vec::new(), actions: Vec::new() };
+    let mut pass = Pass { plan, results, tasks, tree, asks: None, standings: Vec::new(), actions: Vec::new() };
     for (place, (step, compiled)) in plan.playbook.steps.iter().zip(&plan.playbook.compiled().steps).enumerate() {
         pass.step(At { place, step, compiled });
     }
@@ -30,7 +32,10 @@ pub(super) fn advance(plan: &Plan<'_>, tasks: &[View], results: &HashMap<Uuid, s
 pub(super) struct Pass<'a> {
     pub(super) plan: &'a Plan<'a>,
     pub(super) results: &'a HashMap<Uuid, serde_json::Value>,
+    tasks: &'a [View],
     pub(super) tree: Tree<'a>,
+    /// Counted when the first ask is queued.
+    asks: Option<Asks>,
     /// Of the steps walked so far.
     pub(super) standings: Vec<Standing>,
     pub(super) actions: Vec<Action>,
@@ -153,8 +158,21 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// Stops an ask that the order has made too often.
+    fn guarded(&mut self, at: At<'_>, item: Option<i32>, fate: Fate) -> Fate {
+        let Fate::Queue { agent, title, work: Work::Ask(mut ask) } = fate else { return fate };
+        let waiting = |seen: &&Seen<'_>| seen.item == item && seen.state == State::Pending;
+        let id = self.tree.step(at.place).iter().find(waiting).and_then(|seen| seen.id);
+        let tasks = self.tasks;
+        match self.asks.get_or_insert_with(|| Asks::of(tasks)).add(&mut ask, looped::own(tasks, id)) {
+            Ok(()) => Fate::Queue { agent, title, work: Work::Ask(ask) },
+            Err(failure) => Fate::Fail { agent, failure },
+        }
+    }
+
     /// Turns a fate into an action, and into what the rest of this decision sees.
     fn settle(&mut self, at: At<'_>, item: Option<i32>, fate: Fate) {
+        let fate = self.guarded(at, item, fate);
         let (state, agent, title, work, failure) = match fate {
             Fate::Wait => (State::Pending, named(at.compiled), None, None, None),
             Fate::Queue { agent, title, work } => (State::Queued, agent, Some(title), Some(work), None),
@@ -178,13 +196,15 @@ impl<'a> Pass<'a> {
                 failure: failure.clone().map(Cow::Owned),
             });
             children.sort_by_key(|seen| seen.item);
+            let Choice { pace, reason: pace_reason } = chosen(at, self.plan, work.as_ref());
             self.actions.push(Action::Create(Child {
                 step: at.step.id.clone(),
                 item,
                 kind: at.step.kind,
                 title,
                 agent,
-                pace: pace(at.step, self.plan),
+                pace,
+                pace_reason,
                 state,
                 work,
                 failure,
@@ -198,7 +218,10 @@ impl<'a> Pass<'a> {
         }
         seen.failure = failure.clone().map(Cow::Owned);
         match (state, work, failure) {
-            (State::Queued, Some(work), _) => self.actions.push(Action::Queue { id, agent, title, work }),
+            (State::Queued, Some(work), _) => {
+                let Choice { pace, reason: pace_reason } = chosen(at, self.plan, Some(&work));
+                self.actions.push(Action::Queue { id, agent, title, work, pace, pace_reason });
+            }
             (State::Cancelled, _, Some(failure)) => self.actions.push(Action::Cancel { id, failure }),
             (State::Failed, _, Some(failure)) => self.actions.push(Action::FailTask { id, failure }),
             _ => {}
@@ -222,7 +245,16 @@ fn waiting_title(at: At<'_>) -> String {
     }
 }
 
-fn pace(step: &Step, plan: &Plan<'_>) -> Pace {
+/// Decides the pace of a task that is queued; what is not queued yet keeps what was ordered.
+fn chosen(at: At<'_>, plan: &Plan<'_>, work: Option<&Work>) -> Choice {
+    let wanted = ordered(at.step, plan);
+    match work {
+        Some(Work::Ask(ask)) => pace::choose(wanted, plan.order.deadline, ask.rounds, &ask.models, plan.facts),
+        _ => Choice { pace: wanted, reason: None },
+    }
+}
+
+fn ordered(step: &Step, plan: &Plan<'_>) -> Pace {
     match step.kind {
         Kind::Ask => step.pace.unwrap_or(plan.order.pace),
         // A pace says how a model is asked; nothing else has one.

@@ -58,6 +58,9 @@ pub(super) fn work(
         max_tokens: known.max_tokens,
         retry: at.step.retry,
         timeout_ms,
+        fallback: at.step.fallback,
+        rounds: at.compiled.rounds,
+        twins: 0,
     };
     Ok((title, Work::Ask(work)))
 }

@@ -1,13 +1,19 @@
 //! Raw JSON in, a checked order or the name of every bad field out.
 
 use super::{Deliver, MAX_AGENTS, MAX_DELIVER, MAX_DESCRIPTION_CHARS, MAX_TITLE_CHARS, Order};
-use crate::{pace::Pace, roster::is_name, task::Priority, task::UnknownWord};
+use crate::{
+    money::{self, Nanos},
+    pace::Pace,
+    roster::is_name,
+    task::{Priority, UnknownWord},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 use url::Url;
 
-const FIELDS: [&str; 8] = ["title", "description", "priority", "playbook", "pace", "deadline", "deliver", "agents"];
+const FIELDS: [&str; 9] =
+    ["title", "description", "priority", "playbook", "pace", "deadline", "deliver", "agents", "budget"];
 const MAX_URL_CHARS: usize = 2_000;
 /// The last year of a deadline: times near the end of the calendar cannot be shown in every zone.
 const LAST_YEAR: i32 = 9_000;
@@ -62,6 +68,7 @@ pub fn check(fields: &Value, now: OffsetDateTime) -> Result<Order, Vec<FieldErro
         deadline: reader.deadline(now),
         deliver: reader.deliver(),
         agents: reader.agents(),
+        budget: reader.budget(),
     };
     if reader.errors.is_empty() { Ok(order) } else { Err(reader.errors) }
 }
@@ -154,6 +161,18 @@ impl<'a> Reader<'a> {
             Ok(deadline) => return Some(deadline),
         }
         None
+    }
+
+    fn budget(&mut self) -> Option<Nanos> {
+        let value = self.get("budget")?;
+        let read = match value.as_str() {
+            Some(text) => money::dollars(text).map_err(|problem| {
+                let shown: String = text.chars().filter(|letter| !letter.is_control()).take(40).collect();
+                format!("{shown:?} {problem}")
+            }),
+            None => Err(format!("is {}", word(value))),
+        };
+        read.map_err(|problem| self.bad("budget", problem, money::DOLLARS)).ok()
     }
 
     fn list(&mut self, field: &str, max: usize, of: &str) -> &'a [Value] {

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     document::{Document, Located},
     roster::is_name,
+    task::Kind,
     template::{Engine, Expression, Misfit, Text},
 };
 use std::ops::Range;
@@ -40,6 +41,8 @@ pub(crate) struct StepPlan {
     /// Whether `when` is decided for each element.
     pub(crate) when_each: bool,
     pub(crate) uses: Uses,
+    /// The rounds of asks from this step to the last, this one included.
+    pub(crate) rounds: u32,
 }
 
 impl StepPlan {
@@ -75,7 +78,8 @@ pub(super) fn compile(
 ) -> Result<(String, Compiled), PlaybookError> {
     let ancestors = ancestors(steps);
     let mut compiler = Compiler { document, engine: Engine::new(), steps, ancestors };
-    let plans = (0..steps.len()).map(|place| compiler.step(place)).collect::<Result<Vec<_>, _>>()?;
+    let mut plans = (0..steps.len()).map(|place| compiler.step(place)).collect::<Result<Vec<_>, _>>()?;
+    count_rounds(steps, &mut plans);
     let all: Vec<usize> = (0..steps.len()).collect();
     let report = report.unwrap_or_else(|| Located { value: default_report(steps), at: 0..0 });
     let place = Place { what: "`report`", item: false, agent: false };
@@ -98,6 +102,17 @@ fn ancestors(steps: &[StepDraft]) -> Vec<Vec<usize>> {
         all.push(own);
     }
     all
+}
+
+/// Counts for each step the asks on the longest way from it to the end; steps that need others come after them.
+fn count_rounds(steps: &[StepDraft], plans: &mut [StepPlan]) {
+    for place in (0..plans.len()).rev() {
+        let after = plans.iter().filter(|plan| plan.needs.contains(&place)).map(|plan| plan.rounds).max().unwrap_or(0);
+        let own = steps.get(place).is_some_and(|draft| draft.step.kind == Kind::Ask);
+        if let Some(plan) = plans.get_mut(place) {
+            plan.rounds = after + u32::from(own);
+        }
+    }
 }
 
 fn direct(steps: &[StepDraft], step: &Step) -> Vec<usize> {
@@ -174,7 +189,7 @@ impl Compiler<'_> {
         let title_at = draft.title.clone().unwrap_or_else(|| draft.at.clone());
         let place = Place { what: &what("title"), item, agent: agent_known };
         let title = self.text(&format!("{}.title", step.id), &step.title, &title_at, (place, &known), &mut uses)?;
-        Ok(StepPlan { needs: direct(steps, step), title, agent, prompt, for_each, when, when_each, uses })
+        Ok(StepPlan { needs: direct(steps, step), title, agent, prompt, for_each, when, when_each, uses, rounds: 0 })
     }
 
     fn text(

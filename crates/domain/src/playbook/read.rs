@@ -16,7 +16,7 @@ const MAX_RETRY: u32 = 10;
 const DEFAULT_RETRY: u32 = 2;
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "id",
     "title",
     "kind",
@@ -29,6 +29,7 @@ const KEYS: [&str; 16] = [
     "for_each",
     "when",
     "pace",
+    "fallback",
     "retry",
     "timeout",
     "tolerate",
@@ -127,6 +128,7 @@ fn step(mut table: Table<'_>) -> Result<StepDraft, PlaybookError> {
             for_each: for_each.map(|list| list.value),
             when: when.map(|when| when.value),
             pace: pace(&table)?,
+            fallback: fallback(&table)?,
             retry: table.count("retry", 0..MAX_RETRY + 1)?.map_or(default_retry(kind), |retry| retry.value),
             timeout: timeout(&table)?,
             tolerate: tolerate(&table)?,
@@ -170,7 +172,7 @@ fn performer(table: &Table<'_>, kind: Kind) -> Result<Performer, PlaybookError> 
     let agents = table.texts("agents")?;
     let for_each = table.text("for_each")?;
     if kind == Kind::Command {
-        for key in ["agent", "agents", "schema", "pace", "retry"] {
+        for key in ["agent", "agents", "schema", "pace", "fallback", "retry"] {
             if let Some(found) = table.json(key)? {
                 return Err(refuse(&found.at, &format!("`{key}` does not belong to a command")));
             }
@@ -226,6 +228,18 @@ fn pace(table: &Table<'_>) -> Result<Option<Pace>, PlaybookError> {
     word.value.parse().map(Some).map_err(|unknown: crate::task::UnknownWord| {
         table.document().refuse(word.at.start, format!("{}: `pace`: {unknown}", table.what()))
     })
+}
+
+fn fallback(table: &Table<'_>) -> Result<bool, PlaybookError> {
+    let Some(word) = table.text("fallback")? else { return Ok(true) };
+    match word.value.as_str() {
+        "now" => Ok(true),
+        "none" => Ok(false),
+        other => {
+            let reason = format!("{}: `fallback`: {other:?} is not one of now, none", table.what());
+            Err(table.document().refuse(word.at.start, reason))
+        }
+    }
 }
 
 fn tolerate(table: &Table<'_>) -> Result<Tolerate, PlaybookError> {

@@ -3,13 +3,14 @@
 use domain::{
     advance::{Action, AskWork, Plan, View, Work, advance, restart, wants},
     order::{Deliver, Order},
-    pace::Pace,
+    pace::{Facts, Pace, Route},
     playbook::Playbook,
     roster::{Agent, Department, Roster},
     task::{Cause, Failure, Priority, State},
 };
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use time::macros::datetime;
 use uuid::Uuid;
 
 pub(crate) struct Desk {
@@ -21,6 +22,7 @@ pub(crate) struct Desk {
     works: HashMap<Uuid, Work>,
     titles: HashMap<Uuid, String>,
     pub(crate) paces: HashMap<Uuid, Pace>,
+    pub(crate) facts: Facts,
     /// How the order ended.
     pub(crate) end: Option<Result<String, Failure>>,
 }
@@ -38,6 +40,7 @@ impl Desk {
             deadline: None,
             deliver: Vec::new(),
             agents: Vec::new(),
+            budget: None,
         };
         Self {
             playbook,
@@ -48,12 +51,13 @@ impl Desk {
             works: HashMap::new(),
             titles: HashMap::new(),
             paces: HashMap::new(),
+            facts: facts(&roster()),
             end: None,
         }
     }
 
     pub(crate) fn plan(&self) -> Plan<'_> {
-        Plan { order: &self.order, playbook: &self.playbook, roster: &self.roster }
+        Plan { order: &self.order, playbook: &self.playbook, roster: &self.roster, facts: &self.facts }
     }
 
     /// Returns the tasks whose results the next decision reads, by name.
@@ -86,14 +90,17 @@ impl Desk {
             Action::Create(child) => {
                 let id = Uuid::from_u128(u128::try_from(self.tasks.len()).unwrap() + 1);
                 let (step, item, state) = (child.step, child.item, child.state);
-                self.tasks.push(View { id, step, item, state, agent: child.agent, failure: child.failure });
+                let fingerprint = fingerprint(child.work.as_ref());
+                let (agent, failure) = (child.agent, child.failure);
+                self.tasks.push(View { id, step, item, state, agent, failure, fingerprint, attempts: 0 });
                 self.titles.insert(id, child.title);
                 self.paces.insert(id, child.pace);
                 self.works.extend(child.work.map(|work| (id, work)));
             }
-            Action::Queue { id, agent, title, work } => {
+            Action::Queue { id, agent, title, work, pace, .. } => {
                 let task = self.tasks.iter_mut().find(|task| task.id == id).unwrap();
-                (task.state, task.agent) = (State::Queued, agent);
+                (task.state, task.agent, task.fingerprint) = (State::Queued, agent, fingerprint(Some(&work)));
+                self.paces.insert(id, pace);
                 self.titles.insert(id, title);
                 self.works.insert(id, work);
             }
@@ -250,5 +257,19 @@ fn roster() -> Roster {
             agent("fin", "재무장"),
             agent("mar", "마케팅장"),
         ],
+    }
+}
+
+/// All of the roster's models may be asked in batches, and in the slower tier.
+fn facts(roster: &Roster) -> Facts {
+    let models = roster.agents.iter().flat_map(|agent| &agent.models);
+    let route = Route { batch: true, flex: true, ..Route::default() };
+    Facts { now: datetime!(2026-11-21 09:00 UTC), models: models.map(|model| (model.clone(), route)).collect() }
+}
+
+fn fingerprint(work: Option<&Work>) -> Option<i64> {
+    match work {
+        Some(Work::Ask(ask)) => Some(ask.fingerprint()),
+        _ => None,
     }
 }

@@ -7,6 +7,7 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod asks;
 mod context;
 mod desk;
 mod ends;

@@ -3,12 +3,15 @@
 use crate::choices::Choices;
 use domain::{
     order::{Deliver, Order},
-    pace::Pace,
+    pace::{Facts, Pace, Route},
     playbook::Playbook,
     roster::{Agent, Roster},
     task::Priority,
 };
-use std::fmt::Write;
+use std::{collections::HashMap, fmt::Write, time::Duration};
+use time::{OffsetDateTime, macros::datetime};
+
+const NOW: OffsetDateTime = datetime!(2026-11-21 09:00 UTC);
 
 /// One order to be carried out, and by what.
 pub(crate) struct Setting {
@@ -16,6 +19,7 @@ pub(crate) struct Setting {
     pub(crate) playbook: Playbook,
     pub(crate) order: Order,
     pub(crate) roster: Roster,
+    pub(crate) facts: Facts,
 }
 
 impl Setting {
@@ -29,9 +33,10 @@ impl Setting {
             description: "do it".to_owned(),
             priority: Priority::Normal,
             playbook: Some("random".to_owned()),
-            pace: Pace::Now,
-            deadline: None,
+            pace: Pace::ALL[choices.pick(Pace::ALL.len())],
+            deadline: choices.chance(40).then(|| NOW + Duration::from_mins(u64::try_from(choices.pick(900)).unwrap())),
             deliver: (0..choices.pick(3)).map(webhook).collect(),
+            budget: None,
             agents: ["a", "b"].iter().take(choices.pick(3)).map(|&name| name.to_owned()).collect(),
         };
         let agent = |name: &str| Agent {
@@ -42,7 +47,14 @@ impl Setting {
             max_tokens: 10,
         };
         let roster = Roster { departments: Vec::new(), agents: vec![agent("a"), agent("b"), agent("c")] };
-        Self { source, playbook, order, roster }
+        let route = Route {
+            flex: choices.chance(50),
+            batch: choices.chance(70),
+            blackout: choices.chance(10),
+            batch_took: choices.chance(50).then(|| Duration::from_mins(10)),
+        };
+        let facts = Facts { now: NOW, models: HashMap::from([("emulator/one".to_owned(), route)]) };
+        Self { source, playbook, order, roster, facts }
     }
 }
 
@@ -126,6 +138,8 @@ fn for_each(choices: &mut Choices, need: Option<usize>, shapes: &[Shape]) -> Opt
         (1, Some(need)) if shapes[need] == Shape::SingleAsk => format!("steps.s{need}.data.list"),
         (2, Some(need)) if shapes[need] == Shape::SingleAsk => format!("(steps.s{need}.data or {{}}).list or []"),
         (3, _) => "[]".to_owned(),
+        // More of the same than an order may ask.
+        (4, _) if choices.chance(10) => "range(24)".to_owned(),
         _ => "[0, 1, 2]".to_owned(),
     })
 }

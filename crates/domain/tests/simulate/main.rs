@@ -32,7 +32,7 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 /// What has to have happened, or the simulation proves nothing about it.
-const WITNESSES: [&str; 16] = [
+const WITNESSES: [&str; 20] = [
     "an order was completed",
     "an order failed",
     "an order was cancelled",
@@ -49,6 +49,10 @@ const WITNESSES: [&str; 16] = [
     "need_failed",
     "bad_template",
     "unsupported",
+    "an ask went into a batch",
+    "a task was held",
+    "an ask fell back to now",
+    "looped",
 ];
 
 #[test]

@@ -4,6 +4,7 @@
 use crate::world::{Checked, Entry, Outcome, Row, World};
 use domain::{
     advance::{Action, Child, Plan, View, Work, advance, restart, wants},
+    pace::Pace,
     playbook::DELIVER_STEP,
     task::{Cause, Failure, State},
 };
@@ -98,11 +99,13 @@ impl<'a> World<'a> {
         }
         match action {
             Action::Create(child) => self.create(child),
-            Action::Queue { id, agent, work, .. } => {
+            Action::Queue { id, agent, work, pace, .. } => {
                 let row = place(id);
+                self.paced(&work, pace)?;
                 self.go(row, State::Queued)?;
                 self.rows[row].agent = agent;
                 self.rows[row].repeatable = repeatable(Some(&work));
+                (self.rows[row].pace, self.rows[row].fingerprint) = (pace, fingerprint(Some(&work)));
                 self.entries.push(Entry::Perform(row));
                 Ok(())
             }
@@ -154,6 +157,9 @@ impl<'a> World<'a> {
         if child.item == Some(3) {
             self.count("for each of a list that a task gave");
         }
+        if let Some(work) = &child.work {
+            self.paced(work, child.pace)?;
+        }
         if child.state == State::Queued {
             self.needs_ended(&child.step)?;
             self.entries.push(Entry::Perform(self.rows.len()));
@@ -173,9 +179,23 @@ impl<'a> World<'a> {
             failure: child.failure,
             result: None,
             attempt: 0,
+            holds: 0,
+            pace: child.pace,
+            fingerprint: fingerprint(child.work.as_ref()),
             lease_lost: false,
             claims: 0,
         });
+        Ok(())
+    }
+
+    /// What is queued knows how it is asked.
+    fn paced(&mut self, work: &Work, pace: Pace) -> Checked {
+        if pace == Pace::Auto || (pace != Pace::Now && !matches!(work, Work::Ask(_))) {
+            return Err(format!("queued at pace {pace}: {work:?}"));
+        }
+        if pace == Pace::Batch {
+            self.count("an ask went into a batch");
+        }
         Ok(())
     }
 
@@ -191,7 +211,8 @@ impl<'a> World<'a> {
     }
 
     fn plan(&self) -> Plan<'a> {
-        Plan { order: &self.setting.order, playbook: &self.setting.playbook, roster: &self.setting.roster }
+        let setting = self.setting;
+        Plan { order: &setting.order, playbook: &setting.playbook, roster: &setting.roster, facts: &setting.facts }
     }
 
     fn views(&self) -> Vec<View> {
@@ -202,6 +223,8 @@ impl<'a> World<'a> {
             state: row.state,
             agent: row.agent.clone(),
             failure: row.failure.clone(),
+            fingerprint: row.fingerprint,
+            attempts: row.attempt - row.holds,
         };
         self.rows.iter().enumerate().map(view).collect()
     }
@@ -222,6 +245,13 @@ impl<'a> World<'a> {
 
 fn not_ours(failure: &Failure) -> Checked {
     if failure.cause == Cause::Internal { Err(format!("a defect of ours: {failure:?}")) } else { Ok(()) }
+}
+
+fn fingerprint(work: Option<&Work>) -> Option<i64> {
+    match work {
+        Some(Work::Ask(ask)) => Some(ask.fingerprint()),
+        _ => None,
+    }
 }
 
 fn repeatable(work: Option<&Work>) -> bool {

@@ -6,7 +6,10 @@ use crate::{
     choices::Choices,
     world::{Checked, Entry, Outcome, Tally, World},
 };
-use domain::task::{Cause, Failure, State};
+use domain::{
+    pace::Pace,
+    task::{Cause, Failure, Kind, State},
+};
 use serde_json::json;
 
 /// Rounds of calm after which an order that still lives is stuck.
@@ -44,6 +47,12 @@ fn storm(world: &mut World<'_>, jobs: &mut Vec<Job>, choices: &mut Choices) -> C
                 }
             }
             20 => world.sweep()?,
+            // There is money again, or a provider.
+            21 if choices.chance(50) => {
+                for row in 0..world.rows.len() {
+                    world.unhold(row, !choices.chance(15))?;
+                }
+            }
             21 if !world.rows.is_empty() && choices.chance(30) => {
                 let row = choices.pick(world.rows.len());
                 world.note(|| format!("cancel row {row}"));
@@ -126,6 +135,14 @@ fn work(world: &mut World<'_>, jobs: &mut Vec<Job>, choices: &mut Choices, storm
     if storm && choices.chance(10) {
         world.note(|| format!("the performer of row {} dies", job.row));
         return Ok(());
+    }
+    if world.rows[job.row].kind == Kind::Ask && choices.chance(8) && !twice {
+        world.note(|| format!("row {} is held", job.row));
+        return world.hold(job.row, job.attempt);
+    }
+    if world.rows[job.row].pace == Pace::Batch && choices.chance(15) && !twice {
+        world.note(|| format!("batches fail row {}", job.row));
+        return world.fall_back(job.row, job.attempt, !(storm && choices.chance(15)));
     }
     let end = if choices.chance(25) {
         Err(Failure::new(Cause::Exhausted, "no model answered"))

@@ -3,6 +3,7 @@
 
 use crate::book::Setting;
 use domain::{
+    pace::Pace,
     playbook::{DELIVER_STEP, Tolerate},
     task::{Cause, Failure, Kind, State},
 };
@@ -24,6 +25,10 @@ pub(crate) struct Row {
     pub(crate) failure: Option<Failure>,
     pub(crate) result: Option<Value>,
     pub(crate) attempt: i32,
+    /// Attempts that were put off.
+    pub(crate) holds: i32,
+    pub(crate) pace: Pace,
+    pub(crate) fingerprint: Option<i64>,
     pub(crate) lease_lost: bool,
     pub(crate) settled: bool,
     pub(crate) repeatable: bool,
@@ -190,6 +195,42 @@ impl<'a> World<'a> {
         Ok(())
     }
 
+    /// A performer puts its attempt aside: there is no money, or no provider.
+    pub(crate) fn hold(&mut self, row: usize, attempt: i32) -> Checked {
+        let own = &self.rows[row];
+        if own.state == State::InProgress && own.attempt == attempt {
+            self.count("a task was held");
+            self.go(row, State::Held)?;
+            self.rows[row].holds += 1;
+        }
+        Ok(())
+    }
+
+    /// Batches have failed an ask: it is queued to be asked at once.
+    pub(crate) fn fall_back(&mut self, row: usize, attempt: i32, told: bool) -> Checked {
+        let own = &self.rows[row];
+        if own.state == State::InProgress && own.attempt == attempt {
+            self.count("an ask fell back to now");
+            self.go(row, State::Queued)?;
+            self.rows[row].pace = Pace::Now;
+            if told {
+                self.entries.push(Entry::Perform(row));
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues what is held, told or not.
+    pub(crate) fn unhold(&mut self, row: usize, told: bool) -> Checked {
+        if self.rows[row].state == State::Held {
+            self.go(row, State::Queued)?;
+            if told {
+                self.entries.push(Entry::Perform(row));
+            }
+        }
+        Ok(())
+    }
+
     /// Announces again what may have been lost, and takes back what a dead performer held.
     pub(crate) fn sweep(&mut self) -> Checked {
         self.note(|| "sweep".to_owned());
@@ -210,6 +251,7 @@ impl<'a> World<'a> {
                         self.entries.push(Entry::Perform(row));
                     }
                 }
+                State::Held => self.unhold(row, true)?,
                 State::Queued => self.entries.push(Entry::Perform(row)),
                 state if state.is_terminal() && !own.settled => self.entries.push(Entry::Settled(row)),
                 _ => {}

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::effect::Fault;
+use super::point::Point;
 use super::spec::{self, Spec, SpecError};
 use crate::seed;
 
@@ -100,33 +101,62 @@ impl Book {
         pages.rules.iter().map(|rule| (rule.id, rule.played)).collect()
     }
 
-    /// The fault that this ask gets; fails when its header or a marker cannot be read.
-    pub(crate) fn choose(&self, header: Option<&str>, subject: &Subject<'_>) -> Result<Option<Fault>, SpecError> {
+    /// The fault that is played here; fails when the header or a marker cannot be read.
+    pub(crate) fn choose(
+        &self,
+        header: Option<&str>,
+        point: Point,
+        subject: &Subject<'_>,
+    ) -> Result<Option<Fault>, SpecError> {
+        Ok(self.draw(header, point, subject, 1)?.pop())
+    }
+
+    /// All faults that together are a new batch's fate; fails when the header cannot be read.
+    pub(crate) fn fates(&self, header: Option<&str>, subject: &Subject<'_>) -> Result<Vec<Fault>, SpecError> {
+        self.draw(header, Point::Fate, subject, usize::MAX)
+    }
+
+    fn draw(
+        &self,
+        header: Option<&str>,
+        point: Point,
+        subject: &Subject<'_>,
+        most: usize,
+    ) -> Result<Vec<Fault>, SpecError> {
         let mut specs = Vec::new();
         if let Some(header) = header {
             specs.extend(spec::read(header)?);
         }
-        for text in &subject.texts {
-            for marker in markers(text) {
-                specs.extend(spec::read(marker)?);
+        if point.has_prompt() {
+            for text in &subject.texts {
+                for marker in markers(text) {
+                    specs.extend(spec::read(marker)?);
+                }
             }
         }
-        let armed = self.armed.load(Ordering::Acquire);
-        if specs.is_empty() && !armed {
-            return Ok(None);
+        if specs.is_empty() && !self.armed.load(Ordering::Acquire) {
+            return Ok(Vec::new());
         }
+        let mut drawn = Vec::new();
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         for (place, spec) in specs.iter().enumerate() {
+            let here = spec.at.is_none_or(|at| at == point) && point.takes(spec.fault.effect);
+            if !here || !subject.fits(spec) {
+                continue;
+            }
             let mut key = subject.key(spec);
             if spec.key.is_none() {
                 key ^= seed::mix(u64::try_from(place).unwrap_or(u64::MAX));
             }
-            if subject.fits(spec) && pages.plays(spec, key, self.seed) {
-                return Ok(Some(spec.fault.clone()));
+            if pages.plays(spec, key, self.seed) {
+                drawn.push(spec.fault.clone());
+            }
+            if drawn.len() >= most {
+                return Ok(drawn);
             }
         }
-        let chosen = pages.ruled(subject, self.seed);
-        Ok(chosen)
+        pages.ruled(point, subject, self.seed, most, &mut drawn);
+        Ok(drawn)
     }
 }
 
@@ -149,11 +179,16 @@ impl Pages {
         true
     }
 
-    fn ruled(&mut self, subject: &Subject<'_>, seed: u64) -> Option<Fault> {
+    /// Draws the rules' faults until there are `most`.
+    fn ruled(&mut self, point: Point, subject: &Subject<'_>, seed: u64, most: usize, drawn: &mut Vec<Fault>) {
         let mut rules = std::mem::take(&mut self.rules);
-        let mut chosen = None;
         for rule in &mut rules {
-            if !rule.any.as_deref().is_none_or(|part| subject.has(part)) || !subject.fits(&rule.spec) {
+            if drawn.len() >= most {
+                break;
+            }
+            let here = rule.spec.at.map_or_else(|| point.is_home(), |at| at == point);
+            let fits = rule.any.as_deref().is_none_or(|part| subject.has(part)) && subject.fits(&rule.spec);
+            if !here || !point.takes(rule.spec.fault.effect) || !fits {
                 continue;
             }
             rule.seen += 1;
@@ -164,19 +199,17 @@ impl Pages {
                     self.plays(&rule.spec, key, seed)
                 }
                 None => {
-                    let drawn = seed::mix(seed ^ seed::mix(rule.id) ^ rule.seen) % 100;
-                    rule.spec.percent.is_none_or(|percent| drawn < percent)
+                    let lot = seed::mix(seed ^ seed::mix(rule.id) ^ rule.seen) % 100;
+                    rule.spec.percent.is_none_or(|percent| lot < percent)
                         && rule.spec.times.is_none_or(|times| rule.played < times)
                 }
             };
             if plays {
                 rule.played += 1;
-                chosen = Some(rule.spec.fault.clone());
-                break;
+                drawn.push(rule.spec.fault.clone());
             }
         }
         self.rules = rules;
-        chosen
     }
 }
 
@@ -199,13 +232,13 @@ impl Subject<'_> {
     /// What `times` counts by: the key when there is one, else the prompt.
     fn key(&self, spec: &Spec) -> u64 {
         match spec.key.as_deref() {
-            Some(key) => seed::hash(1, [key]),
+            Some(key) => seed::key(1, [key]),
             None => self.prompt(),
         }
     }
 
     fn prompt(&self) -> u64 {
-        seed::hash(2, [self.provider, self.model].into_iter().chain(self.texts.iter().copied()))
+        seed::key(2, [self.provider, self.model].into_iter().chain(self.texts.iter().copied()))
     }
 }
 
@@ -240,7 +273,7 @@ mod tests {
 
     fn choose(book: &Book, text: &str) -> Option<Effect> {
         let subject = Subject { provider: "openai", model: "gpt-6-luna", texts: vec![text] };
-        book.choose(None, &subject).unwrap().map(|fault| fault.effect)
+        book.choose(None, Point::Ask, &subject).unwrap().map(|fault| fault.effect)
     }
 
     #[test]
@@ -275,6 +308,25 @@ mod tests {
         assert_eq!(choose(&book, "a"), Some(Effect::Status(500)));
         assert_eq!(choose(&book, "b"), Some(Effect::Status(500)));
         assert_eq!(choose(&book, "a"), None);
+    }
+
+    #[test]
+    fn a_rule_is_played_where_it_belongs() {
+        let book = Book::new(0);
+        let subject = Subject { provider: "openai", model: "gpt-6-luna", texts: vec!["겨울 예약"] };
+        let at = |point| book.choose(None, point, &subject).unwrap().map(|fault| fault.effect);
+        for fault in ["500; at=create; times=1", "item-missing; times=1", "429; times=2", "batch-stuck | batch-inline"]
+        {
+            book.add(&Rule { fault: fault.to_owned(), ..Rule::default() }).unwrap();
+        }
+        assert_eq!(at(Point::Status), None);
+        assert_eq!(at(Point::Create), Some(Effect::Status(500)));
+        assert_eq!(at(Point::Item), Some(Effect::ItemMissing));
+        assert_eq!(at(Point::Item), Some(Effect::Status(429)), "what has no place is for asks and items alike");
+        assert_eq!(at(Point::Ask), Some(Effect::Status(429)));
+        assert_eq!(at(Point::Ask), None);
+        let fates: Vec<_> = book.fates(None, &subject).unwrap().into_iter().map(|fault| fault.effect).collect();
+        assert_eq!(fates, [Effect::BatchStuck, Effect::BatchInline]);
     }
 
     #[test]

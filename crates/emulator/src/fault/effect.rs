@@ -34,6 +34,25 @@ pub(crate) enum Effect {
     UnknownStop,
     UnknownEvent,
     Usage,
+    ItemMissing,
+    ItemDuplicate,
+    ItemExpired,
+    ItemCancelled,
+    ItemTimeout,
+    ItemUnknown,
+    BatchFailed,
+    BatchExpired,
+    BatchCancelled,
+    BatchStuck,
+    BatchSlow,
+    BatchUnknownState,
+    BatchOnlyErrors,
+    BatchEmptyErrorId,
+    BatchHidden,
+    BatchUnlisted,
+    BatchUnkeyed,
+    BatchInline,
+    BatchJobPrefix,
 }
 
 /// All names but the statuses.
@@ -60,6 +79,25 @@ pub(crate) const NAMES: &[(&str, Effect)] = &[
     ("unknown-stop", Effect::UnknownStop),
     ("unknown-event", Effect::UnknownEvent),
     ("usage", Effect::Usage),
+    ("item-missing", Effect::ItemMissing),
+    ("item-duplicate", Effect::ItemDuplicate),
+    ("item-expired", Effect::ItemExpired),
+    ("item-cancelled", Effect::ItemCancelled),
+    ("item-timeout", Effect::ItemTimeout),
+    ("item-unknown", Effect::ItemUnknown),
+    ("batch-failed", Effect::BatchFailed),
+    ("batch-expired", Effect::BatchExpired),
+    ("batch-cancelled", Effect::BatchCancelled),
+    ("batch-stuck", Effect::BatchStuck),
+    ("batch-slow", Effect::BatchSlow),
+    ("batch-unknown-state", Effect::BatchUnknownState),
+    ("batch-only-errors", Effect::BatchOnlyErrors),
+    ("batch-empty-error-id", Effect::BatchEmptyErrorId),
+    ("batch-hidden", Effect::BatchHidden),
+    ("batch-unlisted", Effect::BatchUnlisted),
+    ("batch-unkeyed", Effect::BatchUnkeyed),
+    ("batch-inline", Effect::BatchInline),
+    ("batch-job-prefix", Effect::BatchJobPrefix),
 ];
 
 impl Effect {
@@ -72,6 +110,16 @@ impl Effect {
             Self::Status(_) => "4xx",
             other => NAMES.iter().find(|(_, effect)| *effect == other).map_or("", |(name, _)| name),
         }
+    }
+
+    /// Whether it means something for an item of a batch alone.
+    pub(crate) fn is_item(self) -> bool {
+        self.name().starts_with("item-")
+    }
+
+    /// Whether it says what becomes of a batch.
+    pub(crate) fn is_fate(self) -> bool {
+        self.name().starts_with("batch-")
     }
 }
 
@@ -92,6 +140,14 @@ pub(crate) struct Fault {
     pub(crate) retry_info: Option<String>,
     /// Tokens that `usage` puts into the answer.
     pub(crate) usage: Usage,
+    /// How many of a hundred items are done before a batch ends early.
+    pub(crate) done: Option<u64>,
+    /// The line that a failed batch blames.
+    pub(crate) line: Option<u64>,
+    /// Whether the items that an early end left undone have no line at all.
+    pub(crate) silent: bool,
+    /// Whether what was asked is done all the same, although the call does not say so.
+    pub(crate) committed: bool,
 }
 
 impl Fault {
@@ -107,6 +163,10 @@ impl Fault {
             should_retry: None,
             retry_info: None,
             usage: Usage::default(),
+            done: None,
+            line: None,
+            silent: false,
+            committed: false,
         }
     }
 

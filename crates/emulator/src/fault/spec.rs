@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::effect::{Effect, Fault, NAMES};
+use super::point::{POINTS, Point};
 
 /// A fault with the conditions under which it is played.
 #[derive(Debug, Clone)]
@@ -14,6 +15,8 @@ pub(crate) struct Spec {
     pub(crate) provider: Option<String>,
     pub(crate) model: Option<String>,
     pub(crate) matching: Option<String>,
+    /// Where alone it is played; none = where its name is at home.
+    pub(crate) at: Option<Point>,
 }
 
 /// Why a fault could not be read.
@@ -29,8 +32,9 @@ pub enum SpecError {
     },
     /// No fault takes that parameter.
     #[error(
-        "unknown parameter '{0}'; known: ms, after, type, times, percent, key, provider, model, match, retry-after, \
-         retry-after-date, retry-after-ms, should-retry, retry-info, cache-read, cache-write, reasoning"
+        "unknown parameter '{0}'; known: ms, after, type, times, percent, key, provider, model, match, at, retry-after, \
+         retry-after-date, retry-after-ms, should-retry, retry-info, cache-read, cache-write, reasoning, done, line, \
+         silent, committed"
     )]
     Parameter(String),
     /// A parameter's value is not what it must be.
@@ -61,6 +65,7 @@ fn read_one(text: &str) -> Result<Spec, SpecError> {
         provider: None,
         model: None,
         matching: None,
+        at: None,
     };
     for word in words {
         let (name, value) = word.split_once('=').map_or((word, ""), |(name, value)| (name.trim(), value.trim()));
@@ -95,6 +100,13 @@ fn set(spec: &mut Spec, name: &str, value: &str) -> Result<(), SpecError> {
         "should-retry" => {
             fault.should_retry = Some(value.parse().map_err(|_| wrong(name, value, "true or false"))?);
         }
+        "done" => match number(name, value)? {
+            done @ 0..=100 => fault.done = Some(done),
+            _ => return Err(wrong(name, value, "a number from 0 to 100")),
+        },
+        "line" => fault.line = Some(number(name, value)?),
+        "silent" => fault.silent = value.parse().map_err(|_| wrong(name, value, "true or false"))?,
+        "committed" => fault.committed = value.parse().map_err(|_| wrong(name, value, "true or false"))?,
         "retry-info" => fault.retry_info = Some(value.trim_end_matches('s').to_owned()),
         "cache-read" => fault.usage.cache_read = number(name, value)?,
         "cache-write" => fault.usage.cache_write = number(name, value)?,
@@ -111,6 +123,13 @@ fn set(spec: &mut Spec, name: &str, value: &str) -> Result<(), SpecError> {
         },
         "model" => spec.model = Some(value.to_owned()),
         "match" => spec.matching = Some(value.to_owned()),
+        "at" => match POINTS.iter().find(|(known, _)| *known == value) {
+            Some((_, point)) => spec.at = Some(*point),
+            None => {
+                let expected = "ask, item, batch, upload, create, status, list, results, cancel, delete or files";
+                return Err(wrong(name, value, expected));
+            }
+        },
         _ => return Err(SpecError::Parameter(name.to_owned())),
     }
     Ok(())

@@ -49,6 +49,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) stream_usage: bool,
     /// The tier that was asked for.
     pub(crate) tier: Option<Cow<'a, str>>,
+    /// Whether it is an item of a batch.
+    pub(crate) batch: bool,
     /// Bytes of tool and schema definitions, which count as input.
     pub(crate) definitions: usize,
     pub(crate) echo: Echo<'a>,

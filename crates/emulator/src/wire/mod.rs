@@ -1,6 +1,5 @@
 //! The providers' wire formats: each reads a request into an `Ask` and writes a `Draft` as that provider would.
-//! Refuses to decide what is answered. The batch endpoints of a provider belong beside its chat endpoints here,
-//! as `wire/<provider>/batch.rs`, with their routes in `server.rs`.
+//! Refuses to decide what is answered.
 
 pub(crate) mod anthropic;
 mod ask;
@@ -11,6 +10,12 @@ pub(crate) mod openai;
 
 pub(crate) use ask::{Ask, Echo, Forced, Turn};
 
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::batch::{Form, Line, Outcome};
 use crate::draft::Draft;
 use crate::problem::Problem;
 
@@ -117,6 +122,44 @@ impl Provider {
 }
 
 impl Wire {
+    /// Whose endpoint it is.
+    pub(crate) fn provider(self) -> Provider {
+        match self {
+            Self::Messages => Provider::Anthropic,
+            Self::Chat | Self::Responses => Provider::OpenAi,
+            Self::Generate => Provider::Gemini,
+        }
+    }
+
+    /// Reads an item of a batch that was read before.
+    pub(crate) fn line(self, bytes: &[u8]) -> Option<Line<'_>> {
+        match self {
+            Self::Messages => anthropic::batch::line(bytes),
+            Self::Chat | Self::Responses => openai::batch::line(bytes),
+            Self::Generate => gemini::batch::line(bytes),
+        }
+    }
+
+    /// Reads an item's request, under the form of its batch.
+    pub(crate) fn read<'a>(self, body: &'a [u8], model: &str, form: Form) -> Result<Ask<'a>, Problem> {
+        let ask = match self {
+            Self::Messages => anthropic::read_item(body, form.newer),
+            Self::Chat => openai::read_chat(body),
+            Self::Responses => openai::read_responses(body),
+            Self::Generate => gemini::read(body, model, false),
+        };
+        ask.map(|ask| Ask { batch: true, ..ask })
+    }
+
+    /// A line of results.
+    pub(crate) fn result(self, line: &Line<'_>, outcome: &Outcome<'_>, id: &str, form: Form) -> String {
+        match self {
+            Self::Messages => anthropic::batch::result(line, outcome, id),
+            Self::Chat | Self::Responses => openai::batch::result(line, outcome, id),
+            Self::Generate => gemini::batch::result(line, outcome, form.inline, form.keyed),
+        }
+    }
+
     /// The name used in the ledger.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -177,6 +220,18 @@ impl Wire {
             _ => "\n",
         }
     }
+}
+
+/// An instant so long after another, as RFC 3339 to the microsecond.
+pub(crate) fn instant(start: OffsetDateTime, since: Duration) -> String {
+    let at = start.checked_add(time::Duration::try_from(since).unwrap_or_default()).unwrap_or(start);
+    let micros = at.replace_nanosecond(at.microsecond() * 1_000).unwrap_or(at);
+    micros.format(&Rfc3339).unwrap_or_default()
+}
+
+/// An instant so long after another, in seconds since 1970.
+pub(crate) fn unix(start: OffsetDateTime, since: Duration) -> i64 {
+    start.checked_add(time::Duration::try_from(since).unwrap_or_default()).unwrap_or(start).unix_timestamp()
 }
 
 /// Writes a value as JSON; the values of this crate cannot fail to be written.

@@ -292,11 +292,11 @@ async fn gemini_takes_both_spellings_and_streams_a_list_without_sse() {
 #[tokio::test]
 async fn unknown_paths_get_the_clients_own_error() {
     let emulator = started().await;
-    let reply = send(emulator.addr, "POST", "/v1/messages/batches", &Api::Messages.headers(), "").await.unwrap();
+    let reply = send(emulator.addr, "POST", "/v1/messages/wonders", &Api::Messages.headers(), "").await.unwrap();
     assert_eq!((reply.status, &reply.json()["error"]["type"]), (404, &json!("not_found_error")));
-    let reply = send(emulator.addr, "DELETE", "/v1/files/x", &Api::Chat.headers(), "").await.unwrap();
+    let reply = send(emulator.addr, "DELETE", "/v1/wonders/x", &Api::Chat.headers(), "").await.unwrap();
     assert_eq!((reply.status, &reply.json()["error"]["type"]), (404, &json!("invalid_request_error")));
-    let reply = send(emulator.addr, "GET", "/v1beta/batches", &Api::Generate.headers(), "").await.unwrap();
+    let reply = send(emulator.addr, "GET", "/v1beta/wonders", &Api::Generate.headers(), "").await.unwrap();
     assert_eq!((reply.status, &reply.json()["error"]["status"]), (404, &json!("NOT_FOUND")));
     emulator.stop().await;
 }

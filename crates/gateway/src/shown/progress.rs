@@ -1,6 +1,7 @@
 //! How far a task is and what it brought, as clients see it.
 
-use super::TaskShown;
+use super::{BatchWaitShown, CostShown, TaskShown, saved};
+use domain::task::{HeldFor, State};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -36,6 +37,19 @@ impl TreeShown {
         Some(Self::nested(found?, &mut below))
     }
 
+    /// Notes on each task which batches it waits for, and on those above it, each batch once.
+    pub(crate) fn waiting(&mut self, waits: &HashMap<Uuid, BatchWaitShown>) {
+        self.task.batches.extend(waits.get(&self.task.id).cloned());
+        for child in &mut self.children {
+            child.waiting(waits);
+            for wait in &child.task.batches {
+                if !self.task.batches.iter().any(|known| known.is_with(wait)) {
+                    self.task.batches.push(wait.clone());
+                }
+            }
+        }
+    }
+
     fn nested(task: Task, below: &mut HashMap<Uuid, Vec<Task>>) -> Self {
         let mut children = below.remove(&task.id).unwrap_or_default();
         // As it happened: what began first, then what waits.
@@ -69,6 +83,14 @@ pub(crate) struct StatusShown {
     done: i64,
     /// How many tasks are below it so far.
     total: i64,
+    /// `now`, `flex`, `batch` or `auto`.
+    pace: &'static str,
+    /// Why the pace is what it is, when that is not what was ordered.
+    pace_reason: Option<String>,
+    /// What it waits for while it is held.
+    held_for: Option<&'static str>,
+    /// How much money it asks for while it is held for a budget.
+    held: Option<CostShown>,
 }
 
 impl StatusShown {
@@ -81,6 +103,7 @@ impl StatusShown {
 impl From<Status> for StatusShown {
     fn from(status: Status) -> Self {
         let (cause, reason) = status.failure.map(|failure| (failure.cause.as_str(), failure.reason)).unzip();
+        let held = status.state == State::Held;
         Self {
             id: status.id,
             root_id: status.root_id,
@@ -95,6 +118,10 @@ impl From<Status> for StatusShown {
             ended_at: status.ended_at,
             done: status.done,
             total: status.total,
+            pace: status.pace.as_str(),
+            pace_reason: status.pace_reason,
+            held_for: status.held_for.filter(|_| held).map(HeldFor::as_str),
+            held: status.held_nanos.filter(|nanos| held && nanos.0 > 0).map(CostShown::from),
         }
     }
 }
@@ -144,6 +171,14 @@ pub(crate) struct ResultShown {
     model: Option<String>,
     /// Whether an answer of the emulator, not of a model, went into it.
     pub(crate) emulated: bool,
+    /// `now`, `flex`, `batch` or `auto`.
+    pace: &'static str,
+    /// What it cost; an order with all its parts.
+    cost: CostShown,
+    /// What the same would have cost at pace now.
+    list_cost: CostShown,
+    /// The difference.
+    saved: CostShown,
     /// An object with `text`, and what its kind adds (`data`, `exit_code`, …).
     result: Option<Value>,
 }
@@ -171,6 +206,10 @@ impl From<TaskResult> for ResultShown {
             reason,
             model: result.model,
             emulated: result.emulated,
+            pace: result.pace.as_str(),
+            cost: result.nanos.into(),
+            list_cost: result.list_nanos.into(),
+            saved: saved(result.nanos, result.list_nanos),
             result: result.result,
         }
     }

@@ -48,13 +48,17 @@ async fn without_postgres_every_call_says_so_and_comes_back() {
     proxy.cut();
     for (method, path, need) in gateway::needs() {
         let path = path.replace("{id}", &id.to_string()).replace("{file}", "index.html");
+        let path = path.replace("{scope}/{name}/{period}", "all/all/day").replace("{provider}", "openai");
         let mut request = server.request(Method::from_bytes(method.as_bytes()).unwrap(), &path);
         if method == "POST" {
             request = match path.as_str() {
                 "/api/tasks" => request.json(&json!({"title": "주문"})),
                 "/api/keys" => request.json(&json!({"name": "열쇠", "role": "viewer"})),
                 "/api/playbooks" => request.header("content-type", "application/toml").body(crate::server::PLAYBOOK),
-                _ if path.ends_with("retry") || path.ends_with("cancel") => request.json(&json!({})),
+                "/api/budgets" => request.json(&json!({"scope": "all", "limit": "1"})),
+                _ if ["retry", "cancel", "flush", "end"].iter().any(|verb| path.ends_with(verb)) => {
+                    request.json(&json!({}))
+                }
                 _ if path.ends_with("claim") => request.json(&json!({"agent_name": "a"})),
                 _ => request.json(&json!({"agent_name": "a", "result": "x"})),
             };

@@ -161,8 +161,13 @@ async fn a_hole_is_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn filters_keep_to_one_order_or_to_orders() {
     let server = Server::start().await;
+    let mut all = Sse::open(&server, "", None).await;
     let other = server.order("다른 일", None).await;
     let wanted = server.order("이 일", None).await;
+    // An order is answered before its event is told: a stream that opens in between would still hear of it.
+    for id in [other, wanted] {
+        assert_eq!(all.next().await.unwrap().data["task"], json!(id));
+    }
     let mut one = Sse::open(&server, &format!("?root={wanted}"), None).await;
     let mut roots = Sse::open(&server, "?roots=true", None).await;
     server.post(&format!("/api/tasks/{other}/cancel"), &json!({})).await;

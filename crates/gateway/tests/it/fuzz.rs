@@ -33,6 +33,10 @@ fn any_fields(names: &'static [&'static str]) -> impl Strategy<Value = Value> {
     prop::collection::vec(member, 0..5).prop_map(|members| members.into_iter().collect::<Value>())
 }
 
+fn any_amount() -> impl Strategy<Value = String> {
+    prop_oneof!["[-+$]?[0-9]{0,24}(\\.[0-9]{0,12})?(e[0-9])?", "\\PC{0,12}"]
+}
+
 fn any_body() -> impl Strategy<Value = Vec<u8>> {
     const NAMES: &[&str] = &[
         "title",
@@ -49,6 +53,12 @@ fn any_body() -> impl Strategy<Value = Vec<u8>> {
         "progress",
         "name",
         "role",
+        "budget",
+        "scope",
+        "period",
+        "limit",
+        "provider",
+        "then",
     ];
     prop_oneof![
         prop::collection::vec(any::<u8>(), 0..200),
@@ -56,6 +66,11 @@ fn any_body() -> impl Strategy<Value = Vec<u8>> {
         any_fields(NAMES).prop_map(|value| value.to_string().into_bytes()),
         any_json()
             .prop_map(|value| json!({"title": "주문", "agent_name": "a", "result": value}).to_string().into_bytes()),
+        (any_json(), any_amount(), prop::sample::select(&["order", "agent", "provider", "all"][..])).prop_map(
+            |(name, limit, scope)| json!({"scope": scope, "name": name, "limit": limit}).to_string().into_bytes()
+        ),
+        any_amount()
+            .prop_map(|budget| json!({"title": "주문", "pace": "batch", "budget": budget}).to_string().into_bytes()),
         any_json().prop_map(|value| json!({"title": "주문", "deliver": [value.clone()], "deadline": value})
             .to_string()
             .into_bytes()),
@@ -69,14 +84,19 @@ fn any_path() -> impl Strategy<Value = String> {
         "[!-~]{0,8}",
         Just("..".to_owned()),
         Just("api".to_owned()),
-        Just("tasks".to_owned())
+        Just("tasks".to_owned()),
+        Just("batches".to_owned()),
+        Just("budgets".to_owned()),
+        Just("order".to_owned()),
+        Just("total".to_owned()),
+        Just("blackouts".to_owned()),
     ];
     let query = prop_oneof![
         Just(String::new()),
-        "\\?(state|kind|agent|q|limit|cursor|wait|after|root)=[!-~]{0,20}",
+        "\\?(state|kind|agent|q|limit|cursor|wait|after|root|provider|live|scope)=[!-~]{0,20}",
         "\\?q=(%[0-9a-f]{2}){0,6}",
     ];
-    (prop::collection::vec(part, 0..4), query)
+    (prop::collection::vec(part, 0..6), query)
         .prop_map(|(parts, query)| format!("/{}{query}", parts.join("/").replace(['?', '#'], "")))
 }
 

@@ -10,7 +10,9 @@
 
 mod away;
 mod bad_input;
+mod batches;
 mod board;
+mod budgets;
 mod events;
 mod fuzz;
 mod idempotency;

@@ -156,6 +156,15 @@ impl Server {
         body["id"].as_str().unwrap().parse().unwrap()
     }
 
+    /// Runs SQL that no caller of the store could.
+    pub(crate) async fn sql(&self, text: &str) {
+        let (client, connection) =
+            tokio_postgres::connect(&self.servers.database, tokio_postgres::NoTls).await.unwrap();
+        let mut driver = JoinSet::new();
+        driver.spawn(async move { connection.await.map_err(anyhow::Error::from) });
+        client.batch_execute(text).await.unwrap();
+    }
+
     /// Makes a key.
     pub(crate) async fn key(&self, role: &str, agent: Option<&str>) -> (Uuid, String) {
         let (status, body) =

@@ -17,11 +17,13 @@ use uuid::Uuid;
 
 const PLAN: Topic = Topic::new("tasks.plan", "orchestrator");
 const ASK: Topic = Topic::new("tasks.ask", "orchestrator");
+const SETTLED: Topic = Topic::new("tasks.settled", "orchestrator");
 
 /// Everything that an order needs.
 pub(crate) struct Fixture {
     pub(crate) store: Store,
     pub(crate) emulator: Running,
+    pub(crate) database: testkit::Database,
     bus: Bus,
     life: Life,
     running: JoinSet<anyhow::Result<()>>,
@@ -56,7 +58,8 @@ impl Fixture {
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
         vars.extend(own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let options = Options { url: database.url.into(), max_connections: 4, application_name: "test".to_owned() };
+        let options =
+            Options { url: database.url.clone().into(), max_connections: 4, application_name: "test".to_owned() };
         let store = Store::connect(&options, &prometheus::Registry::new()).unwrap();
         store.migrate().await.unwrap();
         let options = bus::Options { url: redis.url.into(), prefix: redis.prefix, replica: "test".to_owned() };
@@ -66,7 +69,7 @@ impl Fixture {
         let mut running = JoinSet::new();
         running.spawn(service.run());
         life.ready.wait().await;
-        Self { store, emulator, bus, life, running, folder }
+        Self { store, emulator, database, bus, life, running, folder }
     }
 
     /// Scripts a fault for the asks that hold `matching`; `times`: how many of them, none = all.
@@ -90,6 +93,12 @@ impl Fixture {
     pub(crate) async fn announce(&self, id: Uuid) {
         let entry = Entry::new(id, Kind::Plan.as_str(), None);
         self.bus.announce(&[(PLAN, Lane::Normal, entry)]).await.unwrap();
+    }
+
+    /// Announces that a task was ended by somebody else.
+    pub(crate) async fn announce_settled(&self, id: Uuid) {
+        let entry = Entry::new(id, Kind::Ask.as_str(), None);
+        self.bus.announce(&[(SETTLED, Lane::Normal, entry)]).await.unwrap();
     }
 
     /// Announces an ask, several times in one go.
@@ -142,6 +151,7 @@ pub(crate) fn order(title: &str, playbook: &str) -> Order {
         deadline: None,
         deliver: Vec::new(),
         agents: Vec::new(),
+        budget: None,
     }
 }
 

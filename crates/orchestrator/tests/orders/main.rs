@@ -10,4 +10,6 @@
 mod asks;
 mod deliveries;
 mod fixture;
+mod holds;
+mod paces;
 mod reports;

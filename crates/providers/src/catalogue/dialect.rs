@@ -72,7 +72,7 @@ pub enum SchemaDialect {
     Prompt,
 }
 
-/// A batch API.
+/// A batch API. Offered are those of Anthropic, OpenAI and Gemini; the others are known, but not written yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Batch {
@@ -81,7 +81,7 @@ pub enum Batch {
     None,
     /// Anthropic's message batches.
     Anthropic,
-    /// Files and batches of OpenAI, and of those who copied them.
+    /// Files and batches of OpenAI, and of those who copied both whole.
     Openai,
     /// Gemini's `batchGenerateContent`.
     Gemini,
@@ -93,4 +93,8 @@ pub enum Batch {
     Openrouter,
     /// xAI's, filled call by call.
     Xai,
+    /// OpenAI's for Chat Completions alone, as Groq has them.
+    Groq,
+    /// OpenAI's for Responses alone, as Perplexity has them.
+    Perplexity,
 }

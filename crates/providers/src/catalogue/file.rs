@@ -48,6 +48,8 @@ struct RawModel {
     max_output: Option<u32>,
     #[serde(default = "yes")]
     discounts_cache_read: bool,
+    #[serde(default = "yes")]
+    batch: bool,
     #[serde(default)]
     prices: Vec<Spanned<RawPrice>>,
 }
@@ -137,8 +139,12 @@ fn provider(source: Source<'_>, raw: RawProvider, prices: &mut PriceList) -> Res
         let span = model.name.span();
         let model_name = self::name(source, &model.name)?;
         add_prices(source, &format!("{name}/{model_name}"), &model.prices, prices)?;
-        let known =
-            Model { wire: model.wire, max_output: model.max_output, discounts_cache_read: model.discounts_cache_read };
+        let known = Model {
+            wire: model.wire,
+            max_output: model.max_output,
+            discounts_cache_read: model.discounts_cache_read,
+            batch: model.batch,
+        };
         if models.insert(model_name, known).is_some() {
             return Err(source.error(&span, "name", "this model is there already", "one entry per model"));
         }

@@ -65,6 +65,8 @@ impl<'a> Source<'a> {
         let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
         let field = missing.unwrap_or_else(|| self.field_at(&span));
         let (problem, expected) = match message.split_once(", expected ") {
+            // The name of a type of ours tells nobody what to write.
+            Some((problem, ours)) if ours.starts_with("struct ") => (problem, expected(field)),
             Some((problem, expected)) => (problem, expected),
             None if missing.is_some() => (message, "that field with a value"),
             None => (message, expected(field)),
@@ -79,6 +81,9 @@ fn expected(field: &str) -> &'static str {
             "dollars per million tokens as a string, such as \"0.25\""
         }
         "from" | "dated" => "a day, such as 2026-11-20",
+        "flex" | "batch_price" | "num" | "den" => "a fraction of at most 1, such as { num = 1, den = 2 }",
+        "batch" => "\"anthropic\", \"openai\", \"gemini\" or \"none\" for a provider, true or false for a model",
+        "discounts_cache_read" => "true or false",
         _ => "valid TOML",
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    call::Call,
     catalogue::Catalogue,
     chat::{Message, Request, Role},
     endpoint::Endpoint,
@@ -38,9 +39,19 @@ const fn usage(input: i64, cache_read: i64, cache_write: i64, cache_write_hour: 
     Usage { input, cache_read, cache_write, cache_write_hour, output }
 }
 
-fn nanos(model: &str, flex: bool, usage: Usage, tier: Option<&str>, day: Date) -> i64 {
+/// What is paid, and what it would have been at pace now.
+fn costs(model: &str, paid: Paid, usage: Usage, tier: Option<&str>, day: Date) -> (i64, i64) {
     let draft = Draft { usage, tier: tier.map(str::to_owned), ..Draft::default() };
-    price(&call(model, flex), &draft, &Catalogue::built_in().unwrap().prices, day).0
+    let call = call(model, paid == Paid::Flex);
+    let cost = price(&Asked { day, paid, ..call.asked() }, &draft, &Catalogue::built_in().unwrap().prices);
+    (cost.paid.0, cost.list.0)
+}
+
+fn nanos(model: &str, flex: bool, usage: Usage, tier: Option<&str>, day: Date) -> i64 {
+    let call = call(model, flex);
+    let (paid, list) = costs(model, call.asked().paid, usage, tier, day);
+    assert!(paid == list || flex, "only flex and batch save");
+    paid
 }
 
 #[test]
@@ -99,10 +110,33 @@ fn flex_is_half_where_it_was_granted() {
 }
 
 #[test]
+fn a_batch_is_half_and_says_what_it_saved() {
+    let batch = |model, usage| costs(model, Paid::Batch, usage, Some("standard"), TODAY);
+    // 1,000 × 4,000 + 2,000 × 200 + 300 × 5,000 + 400 × 8,000 + 500 × 20,000 = 19,100,000, and half of it.
+    assert_eq!(batch("anthropic/claude-opus-5-5", usage(1000, 2000, 300, 400, 500)), (9_550_000, 19_100_000));
+    // 1,000 × 2,000 + 500 × 100 + 200 × 2,500 + 100 × 10,000 = 3,550,000.
+    assert_eq!(batch("openai/gpt-6.1-sol", usage(1000, 500, 200, 0, 100)), (1_775_000, 3_550_000));
+    // 3 × 75 = 225; half is 112.5, rounded up.
+    assert_eq!(batch("openai/gpt-5.4-mini", usage(0, 3, 0, 0, 0)), (113, 225));
+    // Gemini 2.5 charges cached input in full: (1,000 × 300 + 100 × 2,500) / 2 + 1,000 × 30; at now 580,000.
+    assert_eq!(batch("gemini/gemini-2.5-flash", usage(1000, 1000, 0, 0, 100)), (305_000, 580_000));
+    // 3.8 halves it as well: (1,000 × 750 + 1,000 × 75 + 200 × 3,750) / 2.
+    assert_eq!(batch("gemini/gemini-3.8-flash", usage(1000, 1000, 0, 0, 200)), (787_500, 1_575_000));
+    // A model without a price.
+    assert_eq!(batch("openai/gpt-next", usage(1000, 0, 0, 0, 0)), (0, 0));
+    // Flex saves as much: 3,000,000 at pace now; what was not granted saves nothing.
+    let flex = |tier| costs("openai/gpt-6.1-sol", Paid::Flex, usage(1000, 0, 0, 0, 100), tier, TODAY);
+    assert_eq!((flex(Some("flex")), flex(Some("default"))), ((1_500_000, 3_000_000), (3_000_000, 3_000_000)));
+}
+
+#[test]
 fn a_reported_cost_is_believed_where_the_catalogue_says_so() {
     let cost = |model: &str, dollars| {
         let draft = Draft { dollars: Some(dollars), usage: usage(1000, 0, 0, 0, 0), ..Draft::default() };
-        price(&call(model, false), &draft, &Catalogue::built_in().unwrap().prices, TODAY).0
+        let call = call(model, false);
+        let cost = price(&Asked { day: TODAY, ..call.asked() }, &draft, &Catalogue::built_in().unwrap().prices);
+        assert_eq!(cost.paid, cost.list);
+        cost.paid.0
     };
     assert_eq!(cost("openrouter/meta/llama", 0.000_014), 14_000);
     assert_eq!(cost("openrouter/meta/llama", 1.6e-9), 2, "rounded to nano-dollars");
@@ -116,7 +150,8 @@ fn a_reported_cost_is_believed_where_the_catalogue_says_so() {
 
 fn judged(text: &str, stop: Option<Stop>) -> Result<Answer, Error> {
     let draft = Draft { text: text.to_owned(), stop, usage: usage(10, 0, 0, 0, 1), ..Draft::default() };
-    judge(&call("anthropic/claude-opus-5-5", false), draft, &Head::default(), &Catalogue::built_in().unwrap().prices)
+    let call = call("anthropic/claude-opus-5-5", false);
+    judge(&call.asked(), draft, Head::default(), &Catalogue::built_in().unwrap().prices)
 }
 
 #[test]

@@ -72,13 +72,14 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Result<Vec<u8>, serde_json::Error> {
     })
 }
 
+/// A whole completion, or a chunk of a stream.
 #[derive(Deserialize)]
-struct Reply {
+pub(crate) struct Reply {
     choices: Option<Vec<Choice>>,
     model: Option<String>,
     usage: Option<Tokens>,
     service_tier: Option<String>,
-    error: Option<Value>,
+    pub(crate) error: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -173,8 +174,12 @@ fn stop(reason: String) -> Stop {
 }
 
 pub(super) fn answer(body: &[u8]) -> Result<Draft, Fault> {
+    draft(parse(body)?)
+}
+
+/// Takes a whole completion apart.
+pub(crate) fn draft(reply: Reply) -> Result<Draft, Fault> {
     let mut folding = Folding::default();
-    let reply: Reply = parse(body)?;
     // A server that leaves the reason out has nothing to add: its answer is whole.
     let choices = reply.choices.as_ref().is_some_and(|choices| !choices.is_empty());
     if !choices && reply.error.is_none() {

@@ -71,9 +71,10 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Result<Vec<u8>, serde_json::Error> {
     })
 }
 
+/// A whole answer, or a piece of a stream.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Reply {
+pub(crate) struct Reply {
     candidates: Option<Vec<Candidate>>,
     prompt_feedback: Option<Feedback>,
     usage_metadata: Option<Tokens>,
@@ -142,8 +143,13 @@ fn stop(reason: String) -> Stop {
 }
 
 pub(super) fn answer(body: &[u8]) -> Result<Draft, Fault> {
+    draft(parse(body)?)
+}
+
+/// Takes a whole answer apart.
+pub(crate) fn draft(reply: Reply) -> Result<Draft, Fault> {
     let mut folding = Folding::default();
-    folding.take(parse(body)?)?;
+    folding.take(reply)?;
     if folding.draft.stop.is_none() && !folding.began {
         return Err(Fault::Malformed);
     }

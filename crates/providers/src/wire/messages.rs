@@ -47,8 +47,9 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Result<Vec<u8>, serde_json::Error> {
     })
 }
 
+/// A whole message.
 #[derive(Deserialize)]
-struct Reply {
+pub(crate) struct Reply {
     content: Option<Vec<Block>>,
     model: Option<String>,
     stop_reason: Option<String>,
@@ -117,7 +118,11 @@ fn stop(reason: String) -> Stop {
 }
 
 pub(super) fn answer(body: &[u8]) -> Result<Draft, Fault> {
-    let reply: Reply = parse(body)?;
+    draft(parse(body)?)
+}
+
+/// Takes a whole message apart.
+pub(crate) fn draft(reply: Reply) -> Result<Draft, Fault> {
     if let Some(error) = &reply.error {
         return Err(said(error));
     }

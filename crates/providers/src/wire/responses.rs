@@ -53,13 +53,14 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Result<Vec<u8>, serde_json::Error> {
     })
 }
 
+/// A whole response.
 #[derive(Deserialize)]
-struct Reply {
+pub(crate) struct Reply {
     status: Option<String>,
     output: Option<Vec<Item>>,
     model: Option<String>,
     incomplete_details: Option<Incomplete>,
-    error: Option<Value>,
+    pub(crate) error: Option<Value>,
     usage: Option<Tokens>,
     service_tier: Option<String>,
 }
@@ -108,7 +109,8 @@ pub(super) fn answer(body: &[u8]) -> Result<Draft, Fault> {
     draft(parse(body)?)
 }
 
-fn draft(reply: Reply) -> Result<Draft, Fault> {
+/// Takes a whole response apart.
+pub(crate) fn draft(reply: Reply) -> Result<Draft, Fault> {
     if let Some(error) = &reply.error {
         return Err(said(error));
     }

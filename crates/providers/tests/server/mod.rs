@@ -78,7 +78,9 @@ impl Server {
     /// OpenAI's Responses at this server: a dialect that the catalogue keeps for OpenAI's own host.
     pub fn responses(&self) -> Providers {
         let toml = "dated = 2026-11-20\n[[provider]]\nname = \"openai\"\nbase_url_variable = \"OPENAI_BASE_URL\"\n\
-            key_variable = \"OPENAI_API_KEY\"\ndialect = { wire = \"responses\" }";
+            key_variable = \"OPENAI_API_KEY\"\nbatch = \"openai\"\nbatch_price = { num = 1, den = 2 }\n\
+            dialect = { wire = \"responses\" }\n[[provider.model]]\nname = \"gpt-6.1-sol\"\n\
+            prices = [{ input = \"2\", output = \"10\", cache_read = \"0.1\" }]";
         self.providers_of(Catalogue::parse("test.toml", toml).unwrap())
     }
 

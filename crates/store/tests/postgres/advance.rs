@@ -45,7 +45,14 @@ async fn an_order_goes_from_acceptance_to_its_report() {
     let results = advance.results(&[ids[0], ids[1]]).await.unwrap();
     assert_eq!(results.len(), 1);
     assert_eq!(results[&ids[0]].to_string(), r#"{"text":"눈 오는 날 산책 대행","data":{"zeta":1,"alpha":2}}"#);
-    let queue = Write::Queue { id: ids[1], agent: None, title: "종합".to_owned(), work: ask("종합해줘") };
+    let queue = Write::Queue {
+        id: ids[1],
+        agent: None,
+        title: "종합".to_owned(),
+        work: ask("종합해줘"),
+        pace: domain::pace::Pace::Now,
+        pace_reason: None,
+    };
     advance.commit(&[queue]).await.unwrap();
 
     // the second ask's end brings a delivery, and the delivery's end completes the order
@@ -146,7 +153,14 @@ async fn a_failed_order_is_tried_again_without_what_it_paid_for() {
     assert_eq!(store.retry(Uuid::now_v7()).await.unwrap(), Retry::Unknown);
 
     let advance = store.begin(&[root], &[]).await.unwrap();
-    let queue = |id| Write::Queue { id, agent: None, title: "다시".to_owned(), work: ask("다시") };
+    let queue = |id| Write::Queue {
+        id,
+        agent: None,
+        title: "다시".to_owned(),
+        work: ask("다시"),
+        pace: domain::pace::Pace::Now,
+        pace_reason: None,
+    };
     let writes = [queue(ids[1]), queue(ids[2]), Write::Reset(vec![ids[0], ids[1], ids[2]]), Write::Start(root)];
     advance.commit(&writes).await.unwrap();
     let task = fixture.task(ids[1]).await;
@@ -171,7 +185,14 @@ async fn writes_that_come_too_late_do_nothing() {
         traceparent: None,
     };
     let writes = [
-        Write::Queue { id: ids[0], agent: None, title: "늦음".to_owned(), work: ask("늦음") },
+        Write::Queue {
+            id: ids[0],
+            agent: None,
+            title: "늦음".to_owned(),
+            work: ask("늦음"),
+            pace: domain::pace::Pace::Now,
+            pace_reason: None,
+        },
         Write::FailTask { id: ids[1], failure: failure.clone() },
         twin,
     ];

@@ -137,6 +137,7 @@ pub(crate) fn new_task(title: &str) -> NewTask {
             deadline: None,
             deliver: Vec::new(),
             agents: vec!["bora".to_owned()],
+            budget: None,
         },
         created_by: "주인".to_owned(),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
@@ -153,6 +154,9 @@ pub(crate) fn ask(prompt: &str) -> Work {
         max_tokens: 1024,
         retry: 1,
         timeout_ms: 60_000,
+        fallback: true,
+        rounds: 1,
+        twins: 0,
     })
 }
 
@@ -168,6 +172,7 @@ pub(crate) fn child(step: &str, item: usize, state: State) -> Child {
         title: format!("{step} {item} 분석"),
         agent: Some("bora".to_owned()),
         pace: Pace::Now,
+        pace_reason: None,
         state,
         work: (state == State::Queued).then(|| ask("예약을 늘릴 방법은?")),
         failure: None,
@@ -210,6 +215,7 @@ pub(crate) fn charge(nanos: i64) -> Charge {
         pace: Pace::Now,
         usage: Usage { input: 10, cache_read: 1, cache_write: 2, cache_write_hour: 3, output: 20 },
         nanos: Nanos(nanos),
+        list_nanos: Nanos(nanos),
         emulated: true,
     }
 }

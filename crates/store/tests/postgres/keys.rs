@@ -40,10 +40,31 @@ async fn of_many_first_keys_one_is_kept() {
     let mut replicas = JoinSet::new();
     for _ in 0..8 {
         let store = fixture.store.clone();
-        replicas.spawn(async move { store.key_first(&key(Role::Master, None)).await.unwrap() });
+        replicas.spawn(async move { store.key_first(&key(Role::Master, None), shown).await.unwrap().unwrap() });
     }
     assert_eq!(replicas.join_all().await.into_iter().filter(|first| *first).count(), 1);
     assert_eq!(fixture.store.key_count_masters().await.unwrap(), 1);
+}
+
+const fn shown() -> Result<(), ()> {
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_first_key_is_kept_only_once_it_was_shown() {
+    let fixture = Fixture::with_connections(1).await;
+    let store = &fixture.store;
+    let first = key(Role::Master, None);
+    assert_eq!(store.key_first(&first, || Err("아무도 없음")).await.unwrap(), Err("아무도 없음"));
+    assert_eq!(store.key_count_masters().await.unwrap(), 0, "what nobody has seen is not kept");
+    let mut shows = 0;
+    let show = || -> Result<(), ()> {
+        shows += 1;
+        Ok(())
+    };
+    assert_eq!(store.key_first(&first, show).await.unwrap(), Ok(true));
+    assert_eq!(store.key_first(&first, || -> Result<(), ()> { panic!("a second one") }).await.unwrap(), Ok(false));
+    assert_eq!((shows, store.key_count_masters().await.unwrap()), (1, 1));
 }
 
 #[tokio::test]

@@ -9,7 +9,15 @@
 
 mod accept;
 mod advance;
+mod batch;
+mod batch_race;
+mod batch_read;
+mod batch_settle;
+mod batch_submit;
+mod blackout;
 mod board;
+mod budget;
+mod budget_read;
 mod fixture;
 mod keys;
 mod moves;

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 /// Puts a slice into an order of its own, the same for the same seed.
-fn shuffle<T>(slice: &mut [T], mut seed: u64) {
+pub(crate) fn shuffle<T>(slice: &mut [T], mut seed: u64) {
     for place in (1..slice.len()).rev() {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         slice.swap(place, usize::try_from((seed >> 33) % (place as u64 + 1)).unwrap());
@@ -126,7 +126,12 @@ async fn step(store: &Store, roots: &[Uuid], claimed: &[Claimed]) -> Result<Vec<
                 Some(next) if live.iter().all(|view| view.state == State::Pending) => {
                     queued.push(next.id);
                     writes.push(Write::Queue {
-                        id: next.id, agent: None, title: "다음".to_owned(), work: ask("다음")
+                        id: next.id,
+                        agent: None,
+                        title: "다음".to_owned(),
+                        work: ask("다음"),
+                        pace: domain::pace::Pace::Now,
+                        pace_reason: None,
                     });
                 }
                 None if live.is_empty() => writes.push(Write::Complete { root, report: format!("보고 {root}") }),

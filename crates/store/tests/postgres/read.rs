@@ -4,9 +4,9 @@ use crate::fixture::{Fixture, child, completed, create, new_task};
 use domain::{
     money::Nanos,
     order::Deliver,
-    task::{Kind, State},
+    task::{HeldFor, Kind, State},
 };
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use store::{Filter, Write};
 use uuid::Uuid;
 
@@ -126,4 +126,53 @@ async fn counts_see_what_is_alive_and_days_see_what_was_spent() {
     assert_eq!(store.money_days(7).await.unwrap().len(), 2);
     store.cancel(root, "그만").await.unwrap();
     assert!(store.counts().await.unwrap().live.is_empty());
+}
+
+#[tokio::test]
+async fn facts_tell_how_long_what_may_be_begun_waits_and_what_is_held() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let (_, asks) = fixture.asks(3).await;
+    fixture.sql("update tasks set created_at = now() - interval '1 day'").await;
+    fixture.sql("update tasks set queued_at = now() - interval '5 minutes' where parent_id is not null").await;
+    // Whoever waits for a second try is not waited for.
+    fixture
+        .sql(&format!(
+            "update tasks set queued_at = now() - interval '2 hours', not_before = now() + interval '1 hour' where id = '{}'",
+            asks[0]
+        ))
+        .await;
+    fixture.sql(&format!("update tasks set state = 'held', held_for = 'budget' where id = '{}'", asks[1])).await;
+    let counts = store.counts().await.unwrap();
+    let oldest = |kind, state| {
+        let count = counts.live.iter().find(|count| count.kind == kind && count.state == state).unwrap();
+        (count.count, count.oldest.as_secs() / 60)
+    };
+    assert_eq!(oldest(Kind::Ask, State::Queued), (2, 5));
+    assert_eq!(oldest(Kind::Ask, State::Held), (1, 24 * 60));
+    assert_eq!(counts.held, HashMap::from([(HeldFor::Budget, 1)]));
+    assert_eq!(counts.oldest_live.unwrap().as_secs() / 3_600, 24);
+}
+
+#[tokio::test]
+async fn money_is_summed_by_agent_and_budgets_stand_as_of_today() {
+    let fixture = Fixture::new().await;
+    let (root, asks) = fixture.asks(2).await;
+    let claimed = fixture.claim(&asks).await;
+    fixture.store.finish(&claimed.iter().map(completed).collect::<Vec<_>>()).await.unwrap();
+    fixture.sql("insert into charges select task_id, 9, agent, provider, model, pace, 0, 0, 0, 0, 0, 5, false, now() - interval '3 days' from charges").await;
+    let today = fixture.store.spent_today().await.unwrap();
+    let sum: i64 = today.iter().map(|spent| spent.nanos.0).sum();
+    assert_eq!((today.len(), sum, today[0].emulated), (1, 2_000, true));
+    assert!(!today[0].agent.is_empty() && !today[0].pace.is_empty());
+    fixture
+        .sql(&format!(
+            "insert into budgets (scope, name, period, limit_nanos, spent_nanos, day) values
+             ('all', 'all', 'day', 100, 60, current_date - 3), ('agent', 'chief', 'total', 100, 60, current_date - 3),
+             ('order', '{root}', 'total', 100, 60, current_date)"
+        ))
+        .await;
+    let sums = fixture.store.budget_sums().await.unwrap();
+    let found: Vec<_> = sums.iter().map(|sum| (sum.scope.as_str(), sum.spent.0, sum.limit.0)).collect();
+    assert_eq!(found, [("agent", 60, 100), ("all", 0, 100)], "a day that is over counts nothing, an order is no label");
 }

@@ -40,7 +40,14 @@ async fn slice_of_orders(fixture: &Fixture, slice: usize) {
             assert_eq!(advance.results(&read).await.unwrap().len(), slice);
             ids[(round + 1) * slice..(round + 2) * slice]
                 .iter()
-                .map(|id| Write::Queue { id: *id, agent: None, title: "다음".to_owned(), work: ask("다음") })
+                .map(|id| Write::Queue {
+                    id: *id,
+                    agent: None,
+                    title: "다음".to_owned(),
+                    work: ask("다음"),
+                    pace: domain::pace::Pace::Now,
+                    pace_reason: None,
+                })
                 .collect()
         };
         advance.commit(&writes).await.unwrap();

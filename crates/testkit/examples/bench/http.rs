@@ -100,7 +100,7 @@ fn end_of_head(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
 }
 
-fn status_of(head: &str) -> anyhow::Result<u16> {
+pub(crate) fn status_of(head: &str) -> anyhow::Result<u16> {
     let status = head.split_whitespace().nth(1).and_then(|word| word.parse().ok());
     status.context("the answer has no status")
 }

@@ -6,9 +6,11 @@ mod baseline;
 mod events;
 mod figures;
 mod goals;
+mod half_price;
 mod http;
 mod idle;
 mod load;
+mod paces;
 mod postgres;
 mod redis;
 mod run;
@@ -19,6 +21,7 @@ use anyhow::{Context as _, bail};
 use cli::servers::{Reach, Servers};
 use futures_util::FutureExt as _;
 use run::Plan;
+use serde_json::{Value, json};
 use std::{
     fs,
     io::Write as _,
@@ -50,7 +53,7 @@ fn say(words: &str) {
 }
 
 async fn bench() -> anyhow::Result<()> {
-    let plan = read_arguments()?;
+    let wish = read_arguments()?;
     let (mut interrupted, mut terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let stopped = async {
         tokio::select! {
@@ -69,7 +72,7 @@ async fn bench() -> anyhow::Result<()> {
     };
     // A panic must not leave the servers behind either.
     let outcome = tokio::select! {
-        outcome = AssertUnwindSafe(run::measured(&folder.0, &servers, &plan)).catch_unwind() => outcome,
+        outcome = AssertUnwindSafe(measured(&folder.0, &servers, &wish)).catch_unwind() => outcome,
         error = stopped => Ok(Err(error)),
     };
     servers.stop().await;
@@ -79,15 +82,37 @@ async fn bench() -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-fn read_arguments() -> anyhow::Result<Plan> {
-    let mut plan = Plan::FULL;
-    for word in std::env::args().skip(1) {
-        match word.as_str() {
-            "--quick" => plan = Plan::QUICK,
-            _ => bail!("{word:?} is unknown; there is only --quick"),
+/// What is to be measured.
+enum Wish {
+    /// Orders at pace now.
+    Orders(Plan),
+    /// So many asks at pace batch, and one broadcast at each pace.
+    HalfPrice(usize),
+}
+
+async fn measured(folder: &Path, servers: &Servers, wish: &Wish) -> anyhow::Result<Value> {
+    match wish {
+        Wish::Orders(plan) => run::measured(folder, servers, plan).await,
+        Wish::HalfPrice(items) => {
+            let paces = paces::measured(folder, servers).await?;
+            Ok(json!({ "paces": paces, "batch": half_price::measured(folder, servers, *items).await? }))
         }
     }
-    Ok(plan)
+}
+
+fn read_arguments() -> anyhow::Result<Wish> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [] => Ok(Wish::Orders(Plan::FULL)),
+        ["--quick"] => Ok(Wish::Orders(Plan::QUICK)),
+        ["--half-price"] => Ok(Wish::HalfPrice(100_000)),
+        ["--half-price", items] => {
+            let items = items.parse().with_context(|| format!("{items:?} is no number of items"))?;
+            Ok(Wish::HalfPrice(items))
+        }
+        _ => bail!("unknown words; there are --quick and --half-price [ITEMS]"),
+    }
 }
 
 /// A folder that goes with its handle.

@@ -65,6 +65,17 @@ impl Postgres {
         Ok(numbers)
     }
 
+    /// Runs statements.
+    pub(crate) async fn run(&self, statements: &str) -> anyhow::Result<()> {
+        Ok(self.client.batch_execute(statements).await?)
+    }
+
+    /// Reads one column of texts.
+    pub(crate) async fn texts(&self, question: &str) -> anyhow::Result<Vec<String>> {
+        let rows = self.client.query(question, &[]).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
     /// Reads a setting.
     pub(crate) async fn setting(&self, name: &str) -> anyhow::Result<String> {
         Ok(self.client.query_one("select current_setting($1)", &[&name]).await?.try_get(0)?)

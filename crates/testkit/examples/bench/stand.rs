@@ -71,7 +71,7 @@ impl Stand {
         fs::create_dir_all(&playbooks)?;
         fs::write(playbooks.join("chain.toml"), CHAIN)?;
         let (emulator, gateway) = (process::free_address(), process::free_address());
-        let emulating = emulate(emulator).await?;
+        let emulating = emulate(emulator, &["--brief"]).await?;
         let mut variables: BTreeMap<String, String> = [
             ("DATABASE_URL", servers.database_url.clone()),
             ("REDIS_URL", servers.redis_url.clone()),
@@ -146,9 +146,11 @@ impl Stand {
     }
 }
 
-async fn emulate(address: SocketAddr) -> anyhow::Result<Child> {
+/// Starts the emulator as a process and waits until it answers.
+pub(crate) async fn emulate(address: SocketAddr, options: &[&str]) -> anyhow::Result<Child> {
     let child = Command::new(process::binary("chavion-emulator"))
-        .args(["--brief", "--addr", &address.to_string()])
+        .args(options)
+        .args(["--addr", &address.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .kill_on_drop(true)
@@ -162,7 +164,8 @@ async fn emulate(address: SocketAddr) -> anyhow::Result<Child> {
     Ok(child)
 }
 
-async fn migrate(variables: &BTreeMap<String, String>) -> anyhow::Result<()> {
+/// Brings Postgres to this version.
+pub(crate) async fn migrate(variables: &BTreeMap<String, String>) -> anyhow::Result<()> {
     let ran = Command::new(process::binary("orchestrator"))
         .arg("migrate")
         .env_clear()
@@ -177,7 +180,7 @@ async fn migrate(variables: &BTreeMap<String, String>) -> anyhow::Result<()> {
 }
 
 /// Asks again and again, a thousand times a second at most.
-async fn until_ready(name: &str, service: &mut Process, admin: SocketAddr) -> anyhow::Result<()> {
+pub(crate) async fn until_ready(name: &str, service: &mut Process, admin: SocketAddr) -> anyhow::Result<()> {
     let start = Instant::now();
     while !matches!(process::ask(admin, "/ready").await, Some((200, _))) {
         if start.elapsed() > PATIENCE || !service.is_running() {

@@ -129,7 +129,7 @@ fn machine() -> anyhow::Result<f64> {
 }
 
 /// Returns the first number after a field's name.
-fn number(text: &str, field: &str) -> Option<f64> {
+pub(crate) fn number(text: &str, field: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(field))?.split_whitespace().next()?.parse().ok()
 }
 
@@ -146,6 +146,11 @@ pub(crate) fn described(folder: &Path) -> Value {
         "kernel": read("/proc/sys/kernel/osrelease").trim(),
         "data_file_system": file_system(&read("/proc/mounts"), folder),
     })
+}
+
+/// Returns the CPU seconds that a process has used so far.
+pub(crate) fn cpu(id: u32) -> Option<f64> {
+    Stat::of(id).map(|stat| stat.own)
 }
 
 /// Returns the load average of the last minute.

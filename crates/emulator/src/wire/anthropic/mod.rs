@@ -1,12 +1,13 @@
-//! Anthropic's Messages API. Refuses to know batches: they would be `batch.rs` here.
+//! Anthropic's Messages API, and its batches. Refuses to keep what is asked.
 
+pub(crate) mod batch;
 mod models;
 mod reply;
 mod request;
 
 pub(crate) use models::{model, models};
 pub(crate) use reply::{error_event, events, plain};
-pub(crate) use request::{count, read};
+pub(crate) use request::{count, read, read_item};
 
 use actix_web::http::header::HeaderMap;
 use serde::Serialize;

@@ -51,7 +51,7 @@ struct CacheCreation {
     ephemeral_1h_input_tokens: u64,
 }
 
-fn usage(draft: &Draft, output_tokens: u64) -> Usage {
+fn usage(ask: &Ask<'_>, draft: &Draft, output_tokens: u64) -> Usage {
     Usage {
         input_tokens: draft.usage.input,
         cache_creation_input_tokens: draft.usage.cache_write,
@@ -61,7 +61,7 @@ fn usage(draft: &Draft, output_tokens: u64) -> Usage {
             ephemeral_1h_input_tokens: 0,
         },
         output_tokens,
-        service_tier: "standard",
+        service_tier: if ask.batch { "batch" } else { "standard" },
     }
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn plain(ask: &Ask<'_>, draft: &Draft, meta: &Meta) -> String {
         stop_reason: Some(stop_reason(&draft.stop)),
         stop_sequence: sequence(&draft.stop),
         stop_details: details(&draft.stop),
-        usage: usage(draft, draft.usage.output),
+        usage: usage(ask, draft, draft.usage.output),
     })
 }
 
@@ -162,7 +162,7 @@ pub(crate) fn events(ask: &Ask<'_>, draft: &Draft, meta: &Meta) -> Vec<Event> {
             stop_reason: None,
             stop_sequence: None,
             stop_details: None,
-            usage: usage(draft, draft.usage.output.min(1)),
+            usage: usage(ask, draft, draft.usage.output.min(1)),
         },
     };
     let mut events =
@@ -189,7 +189,7 @@ pub(crate) fn events(ask: &Ask<'_>, draft: &Draft, meta: &Meta) -> Vec<Event> {
             stop_sequence: sequence(&draft.stop),
             stop_details: details(&draft.stop),
         },
-        usage: usage(draft, draft.usage.output),
+        usage: usage(ask, draft, draft.usage.output),
     };
     events.push(Event::named("message_delta", json(&end)));
     events.push(Event::named("message_stop", r#"{"type":"message_stop"}"#.to_owned()));

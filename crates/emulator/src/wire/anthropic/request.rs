@@ -30,6 +30,11 @@ struct Request<'a> {
     top_k: Option<f64>,
     #[serde(borrow, default)]
     service_tier: Text<'a>,
+    /// Options of real-time asks alone.
+    #[serde(borrow, default)]
+    speed: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    store: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,7 +91,10 @@ const FIELDS: &[(&str, &str)] = &[
 
 /// Reads a request of `/v1/messages`; `newer` = under the version of 2026-10-21.
 pub(crate) fn read(body: &[u8], newer: bool) -> Result<Ask<'_>, Problem> {
-    let request = parse(body)?;
+    checked(parse(body)?, newer)
+}
+
+fn checked(request: Request<'_>, newer: bool) -> Result<Ask<'_>, Problem> {
     let Some(max_tokens) = request.max_tokens else {
         return Err(Problem::field("max_tokens", "max_tokens: Field required"));
     };
@@ -95,6 +103,24 @@ pub(crate) fn read(body: &[u8], newer: bool) -> Result<Ask<'_>, Problem> {
     check(&request, newer)?;
     let mut ask = ask(request)?;
     ask.max_tokens = Some(max_tokens);
+    Ok(ask)
+}
+
+/// Reads the `params` of a batch's item, which may not do all that a request may.
+pub(crate) fn read_item(params: &[u8], newer: bool) -> Result<Ask<'_>, Problem> {
+    let request = parse(params)?;
+    for (name, given) in [("speed", request.speed.is_some()), ("store", request.store.is_some())] {
+        if given {
+            return Err(Problem::field(name, format!("{name}: not supported in a batch")));
+        }
+    }
+    let ask = checked(request, newer)?;
+    if ask.stream {
+        return Err(Problem::field("stream", "stream: not supported in a batch"));
+    }
+    if ask.max_tokens == Some(0) {
+        return Err(Problem::field("max_tokens", "max_tokens: must be at least 1 in a batch"));
+    }
     Ok(ask)
 }
 

@@ -1,12 +1,13 @@
-//! Gemini's Developer API. Refuses to know files and batches: they would be `batch.rs` here.
+//! Gemini's Developer API, and its batches. Refuses to keep what is asked.
 
+pub(crate) mod batch;
 mod models;
 mod reply;
 mod request;
 
 pub(crate) use models::{model, models};
 pub(crate) use reply::{error_event, events, plain};
-pub(crate) use request::{count, read};
+pub(crate) use request::{count, is_well_formed, read};
 
 use actix_web::http::header::HeaderMap;
 use serde::Serialize;

@@ -122,6 +122,11 @@ pub(crate) fn read<'a>(body: &'a [u8], model: &str, stream: bool) -> Result<Ask<
     })
 }
 
+/// Whether a request has the right types, whatever it says.
+pub(crate) fn is_well_formed(body: &[u8]) -> Result<(), Problem> {
+    parse(body).map(|_| ())
+}
+
 /// Reads a request of `:countTokens`, whose content may be wrapped once more.
 pub(crate) fn count<'a>(body: &'a [u8], model: &str) -> Result<Ask<'a>, Problem> {
     match parse(body)?.inner {

@@ -1,5 +1,6 @@
-//! OpenAI's Chat Completions and Responses APIs. Refuses to know files and batches: they would be `batch.rs` here.
+//! OpenAI's Chat Completions and Responses APIs, and their batches. Refuses to keep what is asked.
 
+pub(crate) mod batch;
 mod chat;
 mod chat_reply;
 mod models;
