@@ -1,0 +1,360 @@
+#!/usr/bin/env python3
+"""Tests nginx's configuration on a real nginx: TLS, redirects, streams, limits, headers, names that move.
+
+Needs nginx, openssl and curl; no container engine, no root, no network. Everything listens on the loopback.
+"""
+import warnings
+import http.client, json, os, re, shutil, signal, socket, socketserver, ssl, struct, subprocess, sys, tempfile, threading, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+warnings.simplefilter("ignore", DeprecationWarning)  # TLS 1.0 and 1.1 are asked for, to be refused
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+DONE = []
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def until(what, check, patience=20):
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        got = check()
+        if got:
+            return got
+        time.sleep(0.05)
+    raise AssertionError(f"not in {patience} s: {what}")
+
+
+class Names(socketserver.BaseRequestHandler):
+    """A name server that knows one name."""
+    addresses = []
+
+    def handle(self):
+        data, sock = self.request
+        found = self.addresses if data[-4:-2] == b"\x00\x01" else []
+        head = data[:2] + struct.pack("!HHHHH", 0x8180 if self.addresses else 0x8183, 1, len(found), 0, 0)
+        answers = b"".join(b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, 600, 4) + socket.inet_aton(a) for a in found)
+        sock.sendto(head + data[12:] + answers, self.client_address)
+
+
+class Gateway(BaseHTTPRequestHandler):
+    """What a gateway does as far as nginx can see."""
+    protocol_version = "HTTP/1.1"
+    seen = []
+    go_on = threading.Event()
+
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        Gateway.seen.append(self.path)
+        if self.path == "/ws":
+            self.send_response(101)
+            self.send_header("Upgrade", self.headers["Upgrade"])
+            self.send_header("Connection", "Upgrade")
+            self.end_headers()
+            self.wfile.write(b"echo:" + self.connection.recv(100))
+            self.close_connection = True
+            return
+        if self.path.startswith("/api/events"):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.write("data: 하나\n\n".encode())
+            self.wfile.flush()
+            Gateway.go_on.wait(20)
+            self.wfile.write(b"data: 2\n\n")
+            self.close_connection = True
+            return
+        body = json.dumps({"server": self.server.server_address[0], "headers": dict(self.headers)}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        for name, value in [("X-Request-Id", "twice?"), ("X-Frame-Options", "DENY"), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")]:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+
+def gateway(address, port):
+    server = Server((address, port), Gateway)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    return server
+
+
+class Nginx:
+    def __init__(self, folder, **more):
+        self.folder = folder
+        self.http, self.https = free_port(), free_port()
+        self.log = os.path.join(folder, "log")
+        config = os.path.join(folder, "config")
+        shutil.copytree(os.path.join(ROOT, "nginx"), config, dirs_exist_ok=True)
+        path = os.path.join(config, "nginx.conf")
+        # Only the places of its own files are changed.
+        text = open(path).read().replace("/tmp/nginx/", f"{folder}/work/").replace("root /challenges", f"root {folder}/challenges")
+        text = text.replace("/dev/stdout", f"{folder}/access").replace("error_log /dev/stderr", f"error_log {folder}/error")
+        open(path, "w").write(text)
+        self.env = dict(os.environ, WORK=f"{folder}/work", CERTIFICATES=f"{folder}/certificates", WATCH_SECONDS="0.3",
+                        LISTEN_HTTP=f"127.0.0.1:{self.http}", LISTEN_HTTPS=f"127.0.0.1:{self.https}", HTTPS_PORT=str(self.https), **more)
+        self.start = os.path.join(config, "start")
+
+    def __enter__(self):
+        self.process = subprocess.Popen([self.start], env=self.env, stdout=open(self.log, "w"), stderr=subprocess.STDOUT, start_new_session=True)
+        def listens():
+            assert self.process.poll() is None, self.said()
+            with socket.socket() as s:
+                return s.connect_ex(("127.0.0.1", self.https)) == 0
+        until("nginx listens", listens)
+        return self
+
+    def __exit__(self, *_):
+        os.killpg(self.process.pid, signal.SIGTERM)
+        self.process.wait(10)
+
+    def said(self):
+        return open(self.log).read()
+
+    def call(self, path, method="GET", body=None, **headers):
+        context = ssl._create_unverified_context()
+        connection = http.client.HTTPSConnection("127.0.0.1", self.https, context=context, timeout=20)
+        connection.request(method, path, body=body, headers={k.replace("_", "-"): v for k, v in headers.items()})
+        answer = connection.getresponse()
+        answer.text = answer.read().decode()
+        return answer
+
+    def raw(self, **context):
+        setting = ssl._create_unverified_context()
+        for name, value in context.items():
+            if name == "alpn":
+                setting.set_alpn_protocols(value)
+            else:
+                setattr(setting, name, value)
+        return setting.wrap_socket(socket.create_connection(("127.0.0.1", self.https), 10), server_hostname="localhost")
+
+
+def test(function):
+    DONE.append(function)
+    return function
+
+
+@test
+def plain_http_leads_to_tls_and_to_challenges(n):
+    connection = http.client.HTTPConnection("127.0.0.1", n.http)
+    connection.request("GET", "/api/tasks?x=1", headers={"Host": f"chavion.example:{n.http}"})
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("Location")) == (301, f"https://chavion.example:{n.https}/api/tasks?x=1"), answer.getheader("Location")
+    answer.read()
+    os.makedirs(f"{n.folder}/challenges/.well-known/acme-challenge", exist_ok=True)
+    open(f"{n.folder}/challenges/.well-known/acme-challenge/token", "w").write("proof")
+    connection.request("GET", "/.well-known/acme-challenge/token")
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, b"proof")
+
+
+@test
+def tls_is_modern_and_speaks_http2(n):
+    assert n.raw(alpn=["h2", "http/1.1"]).selected_alpn_protocol() == "h2"
+    assert n.raw().version() == "TLSv1.3"
+    assert n.raw(maximum_version=ssl.TLSVersion.TLSv1_2).version() == "TLSv1.2"
+    try:
+        n.raw(minimum_version=ssl.TLSVersion.TLSv1, maximum_version=ssl.TLSVersion.TLSv1_1)
+        raise AssertionError("TLS 1.1 was taken")
+    except (ssl.SSLError, ConnectionError):
+        pass
+    told = subprocess.run(["curl", "-sk", "--http2", "-o", "/dev/null", "-w", "%{http_version} %{http_code}", f"https://127.0.0.1:{n.https}/health"],
+                          capture_output=True, text=True).stdout
+    assert told == "2 200", told
+
+
+@test
+def every_answer_has_its_headers(n):
+    for path, status in [("/health", 200), ("/metrics", 404)]:
+        answer = n.call(path)
+        assert answer.status == status
+        for name, value in [("X-Content-Type-Options", "nosniff"), ("X-Frame-Options", "DENY"), ("Referrer-Policy", "no-referrer")]:
+            assert answer.headers.get_all(name) == [value], (path, name, answer.headers.get_all(name))
+        assert "frame-ancestors 'none'" in answer.getheader("Content-Security-Policy")
+        # A self-signed certificate with HSTS would lock its own operator out.
+        assert answer.getheader("Strict-Transport-Security") is None
+        assert "nginx/" not in (answer.getheader("Server") or "")
+
+
+@test
+def what_is_for_machines_inside_is_not_there(n):
+    Gateway.seen.clear()
+    for path in ["/metrics", "/metrics/", "/ready", "/debug/pprof", "/%6detrics", "/x/../metrics", "//metrics"]:
+        assert n.call(path).status == 404, path
+    assert Gateway.seen == []
+
+
+@test
+def a_request_has_one_id_one_trace_and_its_true_sender(n):
+    answer = n.call("/x", X_Forwarded_For="6.6.6.6", X_Real_IP="6.6.6.6", X_Request_Id="bad id\t!", traceparent="00-0-0-00")
+    seen = {k.lower(): v for k, v in json.loads(answer.text)["headers"].items()}
+    assert seen["x-forwarded-for"] == seen["x-real-ip"] == "127.0.0.1" and seen["x-forwarded-proto"] == "https"
+    assert re.fullmatch("[0-9a-f]{32}", seen["x-request-id"]) and answer.headers.get_all("X-Request-Id") == [seen["x-request-id"]]
+    assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-01", seen["traceparent"])
+    begun = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    seen = {k.lower(): v for k, v in json.loads(n.call("/x", X_Request_Id="한결-1".encode().hex(), traceparent=begun).text)["headers"].items()}
+    assert seen["x-request-id"] == "한결-1".encode().hex() and seen["traceparent"] == begun
+
+
+@test
+def a_stream_arrives_while_it_is_written(n):
+    Gateway.go_on.clear()
+    sock = n.raw()
+    sock.sendall(b"GET /api/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n")
+    got = b""
+    while "하나".encode() not in got:
+        got += sock.recv(4096)
+    assert b"data: 2" not in got
+    Gateway.go_on.set()
+    while b"data: 2" not in got:
+        more = sock.recv(4096)
+        assert more
+        got += more
+
+
+@test
+def a_websocket_passes(n):
+    sock = n.raw()
+    sock.sendall(b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n\r\n")
+    got = b""
+    while b"\r\n\r\n" not in got:
+        got += sock.recv(4096)
+    assert got.startswith(b"HTTP/1.1 101"), got
+    sock.sendall(b"ping")
+    while b"echo:ping" not in got:
+        more = sock.recv(4096)
+        assert more, got
+        got += more
+
+
+@test
+def bodies_and_calls_have_a_limit(n):
+    assert n.call("/api/tasks", "POST", b"x" * 1_500_000).status == 200, "the gateway itself says what it takes"
+    answer = n.call("/api/tasks", "POST", b"x" * 2_500_000)
+    assert answer.status == 413 and json.loads(answer.text)["code"] == "too_large"
+    statuses, problem = [], None
+    connection = http.client.HTTPSConnection("127.0.0.1", n.https, context=ssl._create_unverified_context())
+    for _ in range(600):
+        connection.request("GET", "/api/status")
+        answer = connection.getresponse()
+        text = answer.read()
+        statuses.append(answer.status)
+        if answer.status == 429:
+            problem = json.loads(text)
+            assert answer.getheader("Retry-After") == "1"
+            break
+    assert problem and problem["code"] == "rate_limited" and statuses.count(200) >= 150, (len(statuses), problem)
+    until("calls are let in again", lambda: n.call("/health").status == 200)
+
+
+@test
+def no_capability_is_written_down(n):
+    assert n.call("/a/s3cret-token/tasks?x=1").status == 200
+    access = until("the line is there", lambda: [l for l in open(f"{n.folder}/access") if "/a/***/tasks" in l])
+    assert json.loads(access[-1])["status"] == 200
+    Names.addresses = []
+    until("the gateway is forgotten", lambda: n.call("/a/s3cret-token/tasks").status == 503)
+    Names.addresses = ["127.0.0.2"]
+    until("the gateway is found again", lambda: n.call("/health").status == 200)
+    for name in ["access", "error", "log"]:
+        assert "s3cret" not in open(f"{n.folder}/{name}").read(), name
+
+
+@test
+def replicas_come_and_go(n):
+    Names.addresses = ["127.0.0.2", "127.0.0.3"]
+    servers = lambda: {json.loads(n.call("/x").text)["server"] for _ in range(8)}
+    until("both serve", lambda: servers() == {"127.0.0.2", "127.0.0.3"})
+    # One dies and is still named: nobody notices.
+    n.second.shutdown()
+    n.second.server_close()
+    for _ in range(40):
+        assert n.call("/x").status == 200
+        time.sleep(0.03)
+    Names.addresses = ["127.0.0.2"]
+
+
+@test
+def while_the_gateway_starts_people_see_a_page_and_programs_a_problem(n):
+    n.first.shutdown()
+    n.first.server_close()
+    answer = n.call("/", Accept="text/html,*/*")
+    assert answer.status == 503 and "시작하는 중입니다" in answer.text and answer.getheader("Retry-After") == "3", answer.text
+    assert answer.getheader("Content-Type").startswith("text/html")
+    for path in ["/api/tasks", "/api/tasks/"]:
+        answer = n.call(path, Accept="text/html")
+        assert answer.status == 503 and json.loads(answer.text)["code"] == "unavailable" and answer.getheader("X-Request-Id")
+    n.first = gateway("127.0.0.2", n.port)
+    until("the gateway serves", lambda: n.call("/health").status == 200)
+
+
+@test
+def a_renewed_certificate_is_taken_in_and_an_expired_one_is_named(n):
+    shown = lambda: ssl.get_server_certificate(("127.0.0.1", n.https))
+    before = shown()
+    live = f"{n.folder}/certificates/live/chavion.example"
+    os.makedirs(live)
+    # Its last day was yesterday.
+    for words in [["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=chavion.example",
+                   "-keyout", f"{live}/privkey.pem", "-out", f"{live}/request.pem"],
+                  ["x509", "-req", "-in", f"{live}/request.pem", "-signkey", f"{live}/privkey.pem", "-days", "-1", "-out", f"{live}/fullchain.pem"]]:
+        subprocess.run(["openssl", *words], check=True, capture_output=True)
+    until("the new one is shown", lambda: shown() != before)
+    assert n.call("/health").getheader("Strict-Transport-Security") == "max-age=31536000"
+    with Nginx(os.path.join(n.folder, "again"), **n.more) as again:
+        until("it says so", lambda: "EXPIRED" in again.said() or None)
+
+
+def main():
+    missing = [name for name in ["nginx", "openssl", "curl"] if not shutil.which(name)]
+    if missing:
+        sys.exit(f"nginx/tests: not installed: {' '.join(missing)} (Debian: nginx-light openssl curl)")
+    folder = tempfile.mkdtemp(prefix="chavion-nginx.")
+    os.chmod(folder, 0o755)
+    try:
+        port, names = free_port(), socketserver.UDPServer(("127.0.0.1", 0), Names)
+        threading.Thread(target=names.serve_forever, args=(0.05,), daemon=True).start()
+        Names.addresses = ["127.0.0.2"]
+        more = dict(RESOLVER=f"127.0.0.1:{names.server_address[1]}", GATEWAY=f"gateway.test:{port}", GRAFANA="grafana.test:1", DOMAIN="chavion.example")
+        nginx = Nginx(folder, **more)
+        refused = subprocess.run([nginx.start], env=nginx.env, capture_output=True, text=True)
+        assert refused.returncode == 64 and "no certificate" in refused.stdout, refused
+        subprocess.run([os.path.join(ROOT, "docker/certificate")], env=dict(os.environ, CERTIFICATES=f"{folder}/certificates", TEXTFILE=folder, DOMAIN="chavion.example"), check=True, capture_output=True)
+        assert 'expires_timestamp_seconds{name="chavion.example"} ' in open(f"{folder}/certificate.prom").read()
+        os.makedirs(f"{folder}/again")
+        os.symlink(f"{folder}/certificates", f"{folder}/again/certificates")
+        with nginx as n:
+            n.port, n.more = port, more
+            n.first, n.second = gateway("127.0.0.2", port), gateway("127.0.0.3", port)
+            until("the gateway serves", lambda: n.call("/health").status == 200)
+            for function in DONE:
+                began = time.monotonic()
+                try:
+                    function(n)
+                except BaseException:
+                    print(f"FAIL {function.__name__}\n{n.said()}\n{''.join(open(f'{folder}/error').readlines()[-10:])}", file=sys.stderr)
+                    raise
+                print(f"ok   {function.__name__} ({time.monotonic() - began:.1f} s)")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    print(f"nginx: {len(DONE)} tests passed")
+
+
+main()
