@@ -4,7 +4,7 @@
 Needs nginx, openssl and curl; no container engine, no root, no network. Everything listens on the loopback.
 """
 import warnings
-import http.client, json, os, re, shutil, signal, socket, socketserver, ssl, struct, subprocess, sys, tempfile, threading, time
+import http.client, json, os, random, re, shutil, signal, socket, socketserver, ssl, struct, subprocess, sys, tempfile, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 warnings.simplefilter("ignore", DeprecationWarning)  # TLS 1.0 and 1.1 are asked for, to be refused
@@ -13,19 +13,33 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 DONE = []
 
 
+HELD = []
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that nobody else is given until this program ends: below those of outgoing connections (32,768 and up), and
+    held over UDP, as the Rust tests hold theirs."""
+    for port in random.sample(range(12_000, 32_000), 2_000):
+        hold = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            hold.bind(("127.0.0.1", port))
+            with socket.socket() as s:
+                s.bind(("127.0.0.1", port))
+        except OSError:
+            hold.close()
+            continue
+        HELD.append(hold)
+        return port
+    raise AssertionError("no port is free")
 
 
-def until(what, check, patience=20):
+def until(what, check, patience=60, pause=0.05):
     end = time.monotonic() + patience
     while time.monotonic() < end:
         got = check()
         if got:
             return got
-        time.sleep(0.05)
+        time.sleep(pause)
     raise AssertionError(f"not in {patience} s: {what}")
 
 
@@ -67,7 +81,7 @@ class Gateway(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write("data: 하나\n\n".encode())
             self.wfile.flush()
-            Gateway.go_on.wait(20)
+            Gateway.go_on.wait(60)
             self.wfile.write(b"data: 2\n\n")
             self.close_connection = True
             return
@@ -123,27 +137,27 @@ class Nginx:
 
     def __exit__(self, *_):
         os.killpg(self.process.pid, signal.SIGTERM)
-        self.process.wait(10)
+        self.process.wait(60)
 
     def said(self):
         return open(self.log).read()
 
-    def call(self, path, method="GET", body=None, **headers):
+    def call(self, path, method="GET", body=None, source="127.0.0.1", **headers):
         context = ssl._create_unverified_context()
-        connection = http.client.HTTPSConnection("127.0.0.1", self.https, context=context, timeout=20)
+        connection = http.client.HTTPSConnection("127.0.0.1", self.https, context=context, timeout=60, source_address=(source, 0))
         connection.request(method, path, body=body, headers={k.replace("_", "-"): v for k, v in headers.items()})
         answer = connection.getresponse()
         answer.text = answer.read().decode()
         return answer
 
-    def raw(self, **context):
+    def raw(self, source="127.0.0.1", **context):
         setting = ssl._create_unverified_context()
         for name, value in context.items():
             if name == "alpn":
                 setting.set_alpn_protocols(value)
             else:
                 setattr(setting, name, value)
-        return setting.wrap_socket(socket.create_connection(("127.0.0.1", self.https), 10), server_hostname="localhost")
+        return setting.wrap_socket(socket.create_connection(("127.0.0.1", self.https), 60, (source, 0)), server_hostname="localhost")
 
 
 def test(function):
@@ -196,8 +210,10 @@ def every_answer_has_its_headers(n):
 @test
 def what_is_for_machines_inside_is_not_there(n):
     Gateway.seen.clear()
-    for path in ["/metrics", "/metrics/", "/ready", "/debug/pprof", "/%6detrics", "/x/../metrics", "//metrics"]:
-        assert n.call(path).status == 404, path
+    for path in ["/metrics", "/metrics/", "/ready", "/debug/pprof", "/%6detrics", "/x/../metrics", "//metrics", "/METRICS", "/metrics;x", "/metrics%2e",
+                 "/api/../metrics", "/a/t%2f..%2f..%2fmetrics", "/grafana/metrics", "/grafana/%6detrics", "/grafana/debug/pprof/heap"]:
+        answer = n.call(path, source="127.0.0.4")
+        assert (answer.status, json.loads(answer.text)["code"]) == (404, "unknown_route"), path
     assert Gateway.seen == []
 
 
@@ -208,9 +224,91 @@ def a_request_has_one_id_one_trace_and_its_true_sender(n):
     assert seen["x-forwarded-for"] == seen["x-real-ip"] == "127.0.0.1" and seen["x-forwarded-proto"] == "https"
     assert re.fullmatch("[0-9a-f]{32}", seen["x-request-id"]) and answer.headers.get_all("X-Request-Id") == [seen["x-request-id"]]
     assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-01", seen["traceparent"])
+    at, took = seen["x-trace-began"].split("-")
+    assert abs(float(at) - time.time()) < 60 and 0 <= float(took) < 60, "whoever tells nginx's span knows when it began"
     begun = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-    seen = {k.lower(): v for k, v in json.loads(n.call("/x", X_Request_Id="한결-1".encode().hex(), traceparent=begun).text)["headers"].items()}
+    seen = {k.lower(): v for k, v in json.loads(n.call("/x", X_Request_Id="한결-1".encode().hex(), traceparent=begun, X_Trace_Began="1-0").text)["headers"].items()}
+    assert "x-trace-began" not in seen, "a trace that its sender has begun has its first span there"
     assert seen["x-request-id"] == "한결-1".encode().hex() and seen["traceparent"] == begun
+
+
+def told(n, request, tls=True):
+    """What nginx answers to these bytes, to its end: status, headers, body."""
+    sock = n.raw("127.0.0.4") if tls else socket.create_connection(("127.0.0.1", n.https), 60)
+    sock.sendall(request)
+    answer = http.client.HTTPResponse(sock)
+    answer.begin()
+    return answer.status, answer.headers, answer.read().decode()
+
+
+@test
+def what_cannot_be_read_is_refused_in_the_gateways_words(n):
+    Gateway.seen.clear()
+    ends = b"Host: x\r\nConnection: close\r\n"
+    refused = {
+        # Two lengths, of which another server may take the other.
+        b"POST /p HTTP/1.1\r\n" + ends + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n": (400, "bad_request"),
+        b"POST /p HTTP/1.1\r\n" + ends + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd": (400, "bad_request"),
+        b"POST /p HTTP/1.1\r\n" + ends + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n": (400, "bad_request"),
+        b"GET / HTTP/1.1\r\nHost: x\r\n" + ends + b"\r\n": (400, "bad_request"),
+        b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n": (400, "bad_request"),
+        b"GET / HTTP/1.1\r\n" + ends + b"X: a\r\n b\r\n\r\n": (400, "bad_request"),
+        b"GET / HTTP/1.1\r\n" + ends + b"X Y: a\r\n\r\n": (400, "bad_request"),
+        b"GET /../metrics HTTP/1.1\r\n" + ends + b"\r\n": (400, "bad_request"),
+        b"GET /%00 HTTP/1.1\r\n" + ends + b"\r\n": (400, "bad_request"),
+        b"CONNECT other:1 HTTP/1.1\r\n" + ends + b"\r\n": (400, "bad_request"),
+        b"nonsense\r\n\r\n": (400, "bad_request"),
+        b"GET / HTTP/1.1\r\n" + ends + b"X: " + b"a" * 20_000 + b"\r\n\r\n": (400, "bad_request"),
+        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n" + ends + b"\r\n": (414, "bad_request"),
+        b"TRACE / HTTP/1.1\r\n" + ends + b"\r\n": (405, "method_not_allowed"),
+    }
+    for request, wanted in refused.items():
+        status, headers, body = told(n, request)
+        problem = json.loads(body)
+        assert (status, problem["code"], problem["status"]) == (*wanted, status), (request[:60], status, body)
+        assert headers["Content-Type"] == "application/problem+json" and headers["X-Content-Type-Options"] == "nosniff", headers
+        assert re.fullmatch("[0-9a-f]{32}", problem["request_id"]) and headers.get_all("X-Request-Id") == [problem["request_id"]], headers
+        assert headers.get_all("Cache-Control") == ["no-store"] and "Content-Security-Policy" in headers
+    assert Gateway.seen == [], Gateway.seen
+    # Who forgets the s is led on.
+    status, headers, _ = told(n, b"GET /x?y HTTP/1.1\r\nHost: chavion.example\r\n\r\n", tls=False)
+    assert (status, headers["Location"]) == (301, f"https://chavion.example:{n.https}/x?y"), headers
+
+
+@test
+def nothing_that_a_client_claims_about_itself_passes(n):
+    claims = b"Forwarded: for=6.6.6.6\r\nX-Forwarded-Port: 1\r\nX-Forwarded-Prefix: /x\r\nX_Real_IP: 6.6.6.6\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABk\r\n"
+    for path, upgrade in [(b"/api/x", b"h2c"), (b"/api/x", b"websocket"), (b"/grafana/x", b"h2c")]:
+        status, _, body = told(n, b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nUpgrade: " + upgrade + b"\r\n" + claims + b"\r\n")
+        seen = {name.lower(): value for name, value in json.loads(body)["headers"].items()}
+        assert status == 200 and not {"forwarded", "x-forwarded-port", "x-forwarded-prefix", "x_real_ip", "upgrade"} & set(seen), seen
+        assert seen.get("connection", "close").lower() == "close", seen
+    # A trace of zeros is none.
+    seen = {k.lower(): v for k, v in json.loads(n.call("/x", traceparent=f"00-{'0' * 32}-{'0' * 16}-00").text)["headers"].items()}
+    assert re.fullmatch("00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-01", seen["traceparent"]), seen
+
+
+@test
+def grafana_is_led_to_with_the_same_care(n):
+    answer = n.call("/grafana/d/orders")
+    assert answer.status == 200
+    for name, value in [("X-Content-Type-Options", "nosniff"), ("X-Frame-Options", "DENY"), ("Referrer-Policy", "same-origin")]:
+        assert answer.headers.get_all(name) == [value], (name, answer.headers.get_all(name))
+    # Its pages have a policy of their own, which ours would break.
+    assert answer.getheader("Content-Security-Policy") is None
+    assert re.fullmatch("[0-9a-f]{32}", answer.getheader("X-Request-Id"))
+
+
+@test
+def a_slow_or_silent_client_holds_up_nobody(n):
+    silent = [n.raw("127.0.0.5") for _ in range(50)]
+    for sock in silent:
+        sock.sendall(b"POST /api/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n1")
+    assert n.call("/health").status == 200
+    # A body that never comes whole never reaches a gateway.
+    assert "/api/tasks" not in Gateway.seen[-1:], Gateway.seen
+    for sock in silent:
+        sock.close()
 
 
 @test
@@ -249,19 +347,24 @@ def bodies_and_calls_have_a_limit(n):
     assert n.call("/api/tasks", "POST", b"x" * 1_500_000).status == 200, "the gateway itself says what it takes"
     answer = n.call("/api/tasks", "POST", b"x" * 2_500_000)
     assert answer.status == 413 and json.loads(answer.text)["code"] == "too_large"
-    statuses, problem = [], None
-    connection = http.client.HTTPSConnection("127.0.0.1", n.https, context=ssl._create_unverified_context())
-    for _ in range(600):
-        connection.request("GET", "/api/status")
-        answer = connection.getresponse()
-        text = answer.read()
-        statuses.append(answer.status)
-        if answer.status == 429:
+    # Many calls in one write: however busy the machine, they come faster than they may. From an address of its own, so
+    # that the other tests' calls are not counted with them.
+    calls, source = 600, "127.0.0.9"
+    sock = n.raw(source)
+    writing = threading.Thread(target=sock.sendall, args=(b"GET /api/status HTTP/1.1\r\nHost: x\r\n\r\n" * calls,), daemon=True)
+    writing.start()
+    statuses, problem, stream = [], None, sock.makefile("rb")
+    while problem is None and len(statuses) < calls:
+        status = int(stream.readline().split()[1])
+        headers = http.client.parse_headers(stream)
+        text = stream.read(int(headers["Content-Length"]))
+        statuses.append(status)
+        if status == 429:
             problem = json.loads(text)
-            assert answer.getheader("Retry-After") == "1"
-            break
+            assert headers["Retry-After"] == "1"
     assert problem and problem["code"] == "rate_limited" and statuses.count(200) >= 150, (len(statuses), problem)
-    until("calls are let in again", lambda: n.call("/health").status == 200)
+    sock.close()
+    until("calls are let in again", lambda: n.call("/health", source=source).status == 200)
 
 
 @test
@@ -281,7 +384,8 @@ def no_capability_is_written_down(n):
 def replicas_come_and_go(n):
     Names.addresses = ["127.0.0.2", "127.0.0.3"]
     servers = lambda: {json.loads(n.call("/x").text)["server"] for _ in range(8)}
-    until("both serve", lambda: servers() == {"127.0.0.2", "127.0.0.3"})
+    # Fewer calls a second than are let in.
+    until("both serve", lambda: servers() == {"127.0.0.2", "127.0.0.3"}, pause=0.3)
     # One dies and is still named: nobody notices.
     n.second.shutdown()
     n.second.server_close()
@@ -301,6 +405,15 @@ def while_the_gateway_starts_people_see_a_page_and_programs_a_problem(n):
     for path in ["/api/tasks", "/api/tasks/"]:
         answer = n.call(path, Accept="text/html")
         assert answer.status == 503 and json.loads(answer.text)["code"] == "unavailable" and answer.getheader("X-Request-Id")
+        # Every header of an ordinary answer, once.
+        for name in ["X-Request-Id", "Retry-After", "X-Content-Type-Options", "X-Frame-Options", "Content-Security-Policy", "Cache-Control"]:
+            assert len(answer.headers.get_all(name) or []) == 1, (name, answer.headers.get_all(name))
+    # A form that is sent while nobody is there: told as it is, and not as a wrong method.
+    answer = n.call("/", "POST", b"x", Accept="text/html")
+    assert answer.status == 503 and json.loads(answer.text)["code"] == "unavailable", answer.text
+    # The log says what was asked for, and not what was shown instead.
+    lines = until("the lines are there", lambda: [json.loads(line) for line in open(f"{n.folder}/access") if '"status":503' in line])
+    assert "/starting.html" not in {line["path"] for line in lines} and "/" in {line["path"] for line in lines}, lines
     n.first = gateway("127.0.0.2", n.port)
     until("the gateway serves", lambda: n.call("/health").status == 200)
 
@@ -332,7 +445,7 @@ def main():
         port, names = free_port(), socketserver.UDPServer(("127.0.0.1", 0), Names)
         threading.Thread(target=names.serve_forever, args=(0.05,), daemon=True).start()
         Names.addresses = ["127.0.0.2"]
-        more = dict(RESOLVER=f"127.0.0.1:{names.server_address[1]}", GATEWAY=f"gateway.test:{port}", GRAFANA="grafana.test:1", DOMAIN="chavion.example")
+        more = dict(RESOLVER=f"127.0.0.1:{names.server_address[1]}", GATEWAY=f"gateway.test:{port}", GRAFANA=f"grafana.test:{port}", DOMAIN="chavion.example")
         nginx = Nginx(folder, **more)
         refused = subprocess.run([nginx.start], env=nginx.env, capture_output=True, text=True)
         assert refused.returncode == 64 and "no certificate" in refused.stdout, refused
