@@ -10,6 +10,7 @@
 mod accept;
 mod advance;
 mod batch;
+mod batch_ends;
 mod batch_race;
 mod batch_read;
 mod batch_settle;
