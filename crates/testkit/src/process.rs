@@ -5,10 +5,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::{
     collections::BTreeMap,
     fs::File,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{
@@ -122,23 +122,38 @@ pub fn binary(name: &str) -> PathBuf {
 const PORTS: std::ops::Range<u32> = 12_000..32_000;
 /// How far apart two processes begin: tests run beside each other, each in a process of its own.
 const STRIDE: u32 = 97;
+/// The ports that this process was given, each held over UDP, which no service speaks.
+static HELD: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
 
-/// Finds a port that is free now, and that no other call of this process was given.
+/// Finds a port that is free now and that nobody else is given while this process lives: not even while its service is
+/// down and starts again. The kernel gives it back with the process.
 ///
 /// # Panics
 /// When the machine has none.
 #[must_use]
 pub fn free_address() -> SocketAddr {
-    static GIVEN: AtomicU32 = AtomicU32::new(0);
     let begin = std::process::id().wrapping_mul(STRIDE);
-    for _ in PORTS {
-        let place = begin.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % (PORTS.end - PORTS.start);
+    for offset in PORTS {
+        let place = begin.wrapping_add(offset) % (PORTS.end - PORTS.start);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(PORTS.start + place).unwrap_or(u16::MAX)));
+        let Ok(hold) = UdpSocket::bind(address) else { continue };
         if TcpListener::bind(address).is_ok() {
+            HELD.lock().unwrap_or_else(PoisonError::into_inner).push(hold);
             return address;
         }
     }
     panic!("no port of {PORTS:?} is free");
+}
+
+/// An address at which nobody listens, and nobody will while it is kept: it is bound, and refuses every connection.
+///
+/// # Panics
+/// When no port can be had.
+#[must_use]
+pub fn closed_address() -> (SocketAddr, tokio::net::TcpSocket) {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket can be made");
+    socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a free port");
+    (socket.local_addr().expect("a bound socket has an address"), socket)
 }
 
 /// Asks an admin port for a path and returns the status and the body; `None` when nobody answers.
@@ -170,9 +185,19 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn no_port_is_given_twice_or_to_an_outgoing_connection() {
+    fn no_port_is_given_twice_or_to_an_outgoing_connection_or_to_another_process() {
         let given: HashSet<SocketAddr> = (0..200).map(|_| free_address()).collect();
         assert_eq!(given.len(), 200);
         assert!(given.iter().all(|address| PORTS.contains(&u32::from(address.port()))));
+        // Another process asks as this one does: for the port over UDP.
+        assert!(given.iter().all(|address| UdpSocket::bind(address).is_err()));
+    }
+
+    #[tokio::test]
+    async fn a_closed_address_refuses() {
+        let (address, _held) = closed_address();
+        let refused = TcpStream::connect(address).await.unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        assert!(TcpListener::bind(address).is_err(), "nobody else can have it");
     }
 }

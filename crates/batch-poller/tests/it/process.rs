@@ -81,9 +81,7 @@ async fn serves_drains_and_exits_0() {
 #[tokio::test]
 async fn without_its_servers_it_waits_and_says_for_what() {
     let mut world = World::new().await;
-    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let closed = taken.local_addr().unwrap();
-    drop(taken);
+    let (closed, _held) = testkit::process::closed_address();
     world.vars.insert("DATABASE_URL".to_owned(), format!("postgres://a:hunter2@{closed}/x"));
     world.vars.insert("REDIS_URL".to_owned(), format!("redis://:hunter2@{closed}"));
     let process = Process::start(&world.vars).await;

@@ -54,9 +54,8 @@ async fn two_hops_are_one_trace() {
 
 #[tokio::test]
 async fn a_collector_that_is_away_costs_one_line_and_no_wait() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    let (closed, _held) = testkit::process::closed_address();
+    let endpoint = format!("http://{closed}");
     let vars = [("HABIT", "talkative"), ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())];
     let mut specimen = Specimen::start(&vars).await;
     specimen.until_log("second hop").await;

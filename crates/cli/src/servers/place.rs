@@ -8,10 +8,11 @@ use secrecy::SecretString;
 use std::{
     fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{ErrorKind, Write as _},
-    net::TcpListener,
+    net::{TcpListener, UdpSocket},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown, fchown},
     path::{Path, PathBuf},
     process::Stdio,
+    sync::{Mutex, PoisonError},
 };
 use tokio::process::Command;
 
@@ -268,22 +269,27 @@ fn is_plain(path: &Path) -> bool {
 }
 
 /// Finds two ports that are free now, below those that Linux gives to outgoing connections (32,768 and up): none of
-/// these takes one before the servers do. Processes that start at the same time begin at different places.
+/// these takes one before the servers do. Against others who look at the same time each is held over UDP, which no
+/// server speaks, until this process ends.
 fn free_ports() -> Option<(u16, u16)> {
+    static HELD: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
     let places = 10_000..12_000_u32;
     let begin = std::process::id().wrapping_mul(61);
     let mut free = places.clone().filter_map(|place| {
         let place = places.start + begin.wrapping_add(place) % (places.end - places.start);
         let port = u16::try_from(place).ok()?;
-        TcpListener::bind(("127.0.0.1", port)).ok().map(|_| port)
+        let hold = UdpSocket::bind(("127.0.0.1", port)).ok()?;
+        TcpListener::bind(("127.0.0.1", port)).ok().map(|_| (port, hold))
     });
-    Some((free.next()?, free.next()?))
+    let ((postgres, first), (redis, second)) = (free.next()?, free.next()?);
+    HELD.lock().unwrap_or_else(PoisonError::into_inner).extend([first, second]);
+    Some((postgres, redis))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{User, is_plain};
-    use std::path::Path;
+    use super::{User, free_ports, is_plain};
+    use std::{collections::HashSet, path::Path};
 
     #[test]
     fn only_paths_that_need_no_escape_are_plain() {
@@ -291,6 +297,13 @@ mod tests {
         for odd in ["/home/마스터/run", "/a b", "/a,b", "/a?b", "/a&b", "/a%20b"] {
             assert!(!is_plain(Path::new(odd)), "{odd}");
         }
+    }
+
+    #[test]
+    fn ports_that_were_given_are_not_given_again_before_their_servers_listen() {
+        let given = [free_ports(), free_ports(), free_ports()].map(Option::unwrap);
+        let ports: HashSet<u16> = given.into_iter().flat_map(|(postgres, redis)| [postgres, redis]).collect();
+        assert_eq!(ports.len(), 6, "{given:?}");
     }
 
     #[test]
