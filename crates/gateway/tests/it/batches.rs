@@ -224,7 +224,10 @@ async fn events_of_batches_and_blackouts_carry_their_facts() {
     let root = waiting(&server, "anthropic", 2).await;
     let id = batch(&server, "anthropic", "running").await;
     server.store.blackout_put("openai", "quota", "한도 초과").await.unwrap();
-    let before = bus.range(&EVENTS, EventId::START, 100).await.unwrap().events.last().unwrap().0;
+    // The order is answered before its own event is told: only what comes behind that is this test's.
+    let told = async || bus.range(&EVENTS, EventId::START, 100).await.unwrap().events;
+    testkit::until("the order's event is told", async || !told().await.is_empty()).await;
+    let before = told().await.last().unwrap().0;
     let entries = [
         Entry::new(id, "batch.running", None),
         Entry::new(Uuid::now_v7(), "batch.settled", None),

@@ -269,7 +269,10 @@ async fn a_blackout_is_over_by_its_masters_word() {
     assert_eq!(server.post("/api/blackouts/openai/end", &json!({"why": "x"})).await.0.as_u16(), 422);
     assert_eq!(server.get("/api/blackouts").await, json!({"blackouts": []}));
     testkit::until("the orchestrator is told", async || bus.depths().await.unwrap()[0].waiting == 1).await;
-    let events = bus.range(&bus::EVENTS, bus::EventId::START, 100).await.unwrap().events;
-    assert!(events.iter().any(|(_, entry)| entry.kind == "blackout.ended"));
+    testkit::until("the watchers are told", async || {
+        let events = bus.range(&bus::EVENTS, bus::EventId::START, 100).await.unwrap().events;
+        events.iter().any(|(_, entry)| entry.kind == "blackout.ended")
+    })
+    .await;
     server.stop().await;
 }

@@ -6,6 +6,7 @@ use futures_util::{SinkExt, StreamExt};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use testkit::PATIENCE;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
@@ -16,8 +17,6 @@ use tokio_tungstenite::{
     tungstenite::{Message, client::IntoClientRequest, protocol::frame::coding::CloseCode},
 };
 use uuid::Uuid;
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One message of the stream.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,13 +74,20 @@ async fn socket(server: &Server, query: &str) -> Socket {
     socket
 }
 
-async fn heard(socket: &mut Socket) -> Value {
+/// Returns the next message that is no ping: the server sends these by the clock.
+async fn next(socket: &mut Socket) -> Message {
     loop {
         match timeout(PATIENCE, socket.next()).await.expect("a message in time").unwrap().unwrap() {
-            Message::Text(text) => return serde_json::from_str(&text).unwrap(),
-            Message::Ping(_) | Message::Pong(_) => {}
-            other => panic!("unexpected {other:?}"),
+            Message::Ping(_) => {}
+            other => return other,
         }
+    }
+}
+
+async fn heard(socket: &mut Socket) -> Value {
+    match next(socket).await {
+        Message::Text(text) => serde_json::from_str(&text).unwrap(),
+        other => panic!("unexpected {other:?}"),
     }
 }
 
@@ -105,8 +111,7 @@ async fn both_transports_tell_the_same() {
     }
     assert!((server.number("chavion_gateway_event_clients", "") - 2.0).abs() < 0.5);
     socket.send(Message::Ping("안녕".into())).await.unwrap();
-    let pong = timeout(PATIENCE, socket.next()).await.unwrap().unwrap().unwrap();
-    assert_eq!(pong, Message::Pong("안녕".into()));
+    assert_eq!(next(&mut socket).await, Message::Pong("안녕".into()));
     socket.close(None).await.unwrap();
     drop(sse);
     testkit::until("both have left", async || server.number("chavion_gateway_event_clients", "") < 0.5).await;
@@ -222,7 +227,7 @@ async fn streams_end_with_the_service() {
     assert_eq!((&mut waiting).await, StatusCode::OK);
     assert_eq!(sse.next().await.unwrap().event, "stopping");
     assert_eq!(sse.next().await, None);
-    let last = timeout(PATIENCE, socket.next()).await.unwrap().unwrap().unwrap();
+    let last = next(&mut socket).await;
     let Message::Close(Some(frame)) = last else { panic!("{last:?}") };
     assert_eq!(frame.code, CloseCode::Restart);
     server.stop().await;

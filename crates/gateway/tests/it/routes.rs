@@ -89,7 +89,10 @@ async fn an_order_is_taken_shown_and_announced() {
     let bus = server.servers.bus();
     bus.declare(&[bus::Topic::new("tasks.plan", "orchestrator")]);
     testkit::until("the order is announced", async || bus.depths().await.unwrap()[0].waiting == 1).await;
-    let events = bus.range(&bus::EVENTS, bus::EventId::START, 10).await.unwrap().events;
+    let told = async || bus.range(&bus::EVENTS, bus::EventId::START, 10).await.unwrap().events;
+    // The announcement and the event go out side by side, neither waits for the other.
+    testkit::until("its event is told", async || !told().await.is_empty()).await;
+    let events = told().await;
     assert_eq!(events.len(), 1);
     assert_eq!((events[0].1.kind.as_str(), events[0].1.id.to_string().as_str()), ("task.pending", id));
     assert_eq!(events[0].1.traceparent.as_deref(), Some(traceparent));

@@ -4,7 +4,7 @@ use crate::server::{Server, Servers, client};
 use gateway::{Config, Service};
 use reqwest::StatusCode;
 use secrecy::ExposeSecret;
-use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, time::Duration};
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gateways_that_start_together_make_one_key() {
@@ -60,7 +60,7 @@ async fn a_schema_of_another_version_is_refused() {
     let redis = testkit::Redis::create();
     let servers = Servers { database: database.url, redis: redis.url, prefix: redis.prefix };
     let mut server = Server::on(servers, &[]).await;
-    let ended = tokio::time::timeout(Duration::from_secs(30), server.ended()).await.unwrap();
+    let ended = tokio::time::timeout(testkit::PATIENCE, server.ended()).await.unwrap();
     let error = format!("{:#}", ended.unwrap_err());
     assert!(error.contains("migrate it first"), "{error}");
 }
