@@ -106,9 +106,9 @@ async fn what_nobody_waits_for_any_more_is_not_sent() {
     for model in [MODELS[0], MODELS[1]] {
         let world = World::new().await;
         world.fault(if model == MODELS[0] {
-            "429; at=create; retry-after=2; times=1"
+            "429; at=create; retry-after=60; times=1"
         } else {
-            "429; at=upload; retry-after=2; times=1"
+            "429; at=upload; retry-after=60; times=1"
         });
         let poller = Poller::start(&world).await;
         let ids = world.order(&asks(model, 6)).await;
@@ -119,6 +119,7 @@ async fn what_nobody_waits_for_any_more_is_not_sent() {
         for id in &ids[..2] {
             world.store.cancel(*id, "그만").await.unwrap();
         }
+        world.a_minute_later().await;
         assert!(world.ended(&ids[2..]).await.iter().all(|task| task.state == State::Completed));
         world.done().await;
         assert_eq!(world.count("select items::bigint from batches").await, 4);
@@ -135,7 +136,7 @@ async fn what_nobody_waits_for_any_more_is_not_sent() {
 #[tokio::test]
 async fn a_line_at_fault_is_found_although_others_were_taken_out() {
     let world = World::new().await;
-    world.fault("429; at=upload; retry-after=2; times=1");
+    world.fault("429; at=upload; retry-after=60; times=1");
     world.fault("batch-failed; type=invalid_json_line; line=2; times=1");
     let poller = Poller::start(&world).await;
     let ids = world.order(&asks(MODELS[1], 4)).await;
@@ -146,6 +147,7 @@ async fn a_line_at_fault_is_found_although_others_were_taken_out() {
     let query = "select task_id::text from batch_items order by seq";
     let order: Vec<uuid::Uuid> = world.texts(query).await.iter().map(|id| id.parse().unwrap()).collect();
     world.store.cancel(order[0], "그만").await.unwrap();
+    world.a_minute_later().await;
     let rest = world.ended(&order[1..]).await;
     let states: Vec<State> = rest.iter().map(|task| task.state).collect();
     assert_eq!(states, [State::Completed, State::Failed, State::Completed], "the second line is the third item");
@@ -164,15 +166,17 @@ async fn an_answer_that_does_not_fit_is_not_asked_for_again_without_money() {
         .await;
     let poller = Poller::start(&world).await;
     let schema = json!({"type": "object", "properties": {"요약": {"type": "string"}}, "required": ["요약"]});
-    let prompt = "후기를 요약하라. [[emulate: misfit; times=1; key=하나]] [[emulate: batch-slow; ms=1]]";
+    let prompt = "후기를 요약하라. [[emulate: misfit; times=1; key=하나]]";
     let work = AskWork { schema: Some(schema), retry: 1, ..question(MODELS[1], prompt) };
+    // There is money for the question, and none for a second one; until that is so nobody hears that it has ended.
+    world.fault("503; at=status");
     let ids = world.order(&[Work::Ask(work)]).await;
-    // There is money for the question, and none for a second one.
     testkit::until("it is sent", || async {
         world.count("select count(*) from batch_items where state = 'submitted'").await == 1
     })
     .await;
     world.sql("update budgets set limit_nanos = reserved_nanos where reserved_nanos > 0").await;
+    world.emulator.clear_faults();
     let tasks = world.until(&ids, &[State::Held, State::Completed]).await;
     assert_eq!((tasks[0].state, tasks[0].held_for), (State::Held, Some(HeldFor::Budget)), "{tasks:#?}");
     assert_eq!(tasks[0].held_provider.as_deref(), Some("openai"));
@@ -207,7 +211,8 @@ async fn a_provider_that_hangs_holds_nobody_else_up() {
 #[tokio::test]
 async fn a_provider_that_forgets_a_batch_for_a_moment_keeps_it() {
     let world = World::new().await;
-    world.fault("batch-slow; ms=3000");
+    // Long enough for the poller to ask twice more after the faults are scripted, also on a busy machine.
+    world.fault("batch-slow; ms=8000");
     // Long after the create.
     let poller = Poller::with(&world, &[("BATCH_POLL_SECONDS", "0.1")]).await;
     let ids = world.order(&asks(MODELS[1], 2)).await;

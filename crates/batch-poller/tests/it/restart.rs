@@ -10,7 +10,9 @@ use std::time::Duration;
 #[tokio::test]
 async fn deaths_at_any_moment_lead_to_the_same_end() {
     for step in 0..6_u64 {
-        let world = World::new().await;
+        let mut world = World::new().await;
+        // The dead leave their leases behind.
+        world.vars.insert("LEASE_SECONDS".to_owned(), "1".to_owned());
         world.fault("slow; at=create; ms=120");
         world.fault("slow; at=upload; ms=60");
         world.fault("slow; at=results; ms=60");

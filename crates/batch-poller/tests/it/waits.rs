@@ -18,7 +18,7 @@ async fn what_would_miss_its_deadline_is_asked_at_once_and_a_late_result_is_book
     world.fault("batch-stuck; done=50; times=1");
     let mut told = world.listen(ASK);
     let poller = Poller::start(&world).await;
-    let ids = world.order_by(Some(OffsetDateTime::now_utc() + Duration::from_secs(5)), &asks(MODELS[1], 4)).await;
+    let ids = world.order_by(Some(OffsetDateTime::now_utc() + Duration::from_secs(8)), &asks(MODELS[1], 4)).await;
     world.announce(&ids, Kind::Ask).await;
     let tasks = world.elsewhere(&ids).await;
     assert!(tasks.iter().all(|task| (task.pace, task.attempt) == (Pace::Now, 1)), "{tasks:#?}");

@@ -85,7 +85,8 @@ impl World {
             ("OPENAI_BASE_URL", emulator.openai_base()),
             ("GEMINI_API_KEY", "emulated".to_owned()),
             ("GEMINI_BASE_URL", emulator.gemini_base()),
-            ("LEASE_SECONDS", "1".to_owned()),
+            // Far longer than a busy machine keeps a renewal waiting.
+            ("LEASE_SECONDS", "5".to_owned()),
             ("BATCH_WINDOW_SECONDS", "0.2".to_owned()),
             ("BATCH_POLL_SECONDS", "0.6".to_owned()),
             ("LOOKUP_GRACE_SECONDS", "0.5".to_owned()),
@@ -139,6 +140,13 @@ impl World {
     /// Names something that is no ask, to wake the poller.
     pub(crate) async fn nudge(&self, kind: &str, id: Uuid) {
         self.bus.announce(&[(BATCH, Lane::Normal, Entry::new(id, kind, None))]).await.unwrap();
+    }
+
+    /// Lets a minute pass for every batch that waits.
+    pub(crate) async fn a_minute_later(&self) {
+        let minute = "interval '1 minute'";
+        self.sql(&format!("update batches set created_at = created_at - {minute}, due_at = due_at - {minute}")).await;
+        self.nudge("batch", Uuid::nil()).await;
     }
 
     /// Waits until nothing is waiting and nothing pending on the batch topic; nothing may be dead.
