@@ -60,15 +60,19 @@ async fn kill_9_in_the_middle_loses_the_command_and_never_repeats_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_lets_commands_end_and_then_ends_them() {
     let mut world = World::new().await;
-    world.set("DRAIN_SECONDS", "3");
+    world.set("DRAIN_SECONDS", "6");
     let mut executor = start(&world, "drained");
-    let brief =
-        world.order("echo x >started; sleep 0.5; echo 끝; env; cat /proc/$PPID/environ 2>/dev/null; true").await;
+    let brief = world
+        .order("echo x >started; while ! test -e go; do sleep 0.02; done; echo 끝; env; cat /proc/$PPID/environ 2>/dev/null; true")
+        .await;
     world.written("started").await;
+    let folder = world.folders().into_iter().next().unwrap();
     let endless = world.order("echo $$ >pid; sleep 600").await;
     let pid = world.written("pid").await;
     let stop = Command::new("kill").arg(executor.id().to_string()).status().unwrap();
     assert!(stop.success());
+    testkit::until("it drains", || async { log(&world, "drained").contains("asked to stop") }).await;
+    fs::write(folder.join("go"), "").unwrap();
     let row = world.until(brief, "completed").await;
     let text = row.result["text"].as_str().unwrap();
     assert!(text.starts_with("끝\n"), "{text}");

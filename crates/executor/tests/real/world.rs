@@ -66,7 +66,8 @@ impl World {
             ("REDIS_URL", &redis.url),
             ("REDIS_PREFIX", &redis.prefix),
             ("WORK_DIR", work_dir.to_str().unwrap()),
-            ("LEASE_SECONDS", "1"),
+            // Longer than a busy machine keeps a renewal waiting, short enough to wait for its end.
+            ("LEASE_SECONDS", "3"),
             ("ADMIN_ADDR", "127.0.0.1:0"),
         ];
         let vars = vars.into_iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
@@ -162,12 +163,15 @@ impl World {
 
     /// Waits until a command has written this file in its folder, and returns what it wrote.
     pub(crate) async fn written(&self, name: &str) -> String {
-        let read = || self.folders().into_iter().find_map(|folder| fs::read_to_string(folder.join(name)).ok());
+        // Kept as it was read: the command may end, and its folder with it, at any moment.
+        let written = std::cell::OnceCell::new();
         testkit::until(&format!("a command has written {name}"), || async {
-            read().is_some_and(|text| text.ends_with('\n'))
+            let mut folders = self.folders().into_iter();
+            let text = folders.find_map(|folder| fs::read_to_string(folder.join(name)).ok());
+            text.filter(|text| text.ends_with('\n')).is_some_and(|text| written.set(text).is_ok())
         })
         .await;
-        read().unwrap()
+        written.into_inner().unwrap()
     }
 }
 
