@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use crate::client::{Api, ORDER, Reply, send};
 
 pub(crate) const SHORT: Duration = Duration::from_millis(50);
+/// The longest that a test waits for a condition.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn started(batch_time: Duration) -> Running {
     Emulator::start(Options { batch_time, seed: 5, ..Options::default() }).await.unwrap()
@@ -34,7 +36,7 @@ pub(crate) async fn until(addr: SocketAddr, api: Api, path: &str, is: impl Fn(&V
         if reply.status == 200 && is(&reply.json()) {
             return reply.json();
         }
-        assert!(start.elapsed() < Duration::from_secs(20), "{path}: {}", reply.text());
+        assert!(start.elapsed() < PATIENCE, "{path}: {}", reply.text());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
