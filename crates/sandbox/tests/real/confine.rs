@@ -188,7 +188,7 @@ async fn without_root_it_can_still_not_reach_its_executor() {
     }
     // A process of the very same uid, outside.
     let mut bystander = Command::new("setpriv")
-        .args([&format!("--reuid={}", crate::world::SOMEONE), "--clear-groups", "sleep", "60"])
+        .args([&format!("--reuid={}", crate::world::someone()), "--clear-groups", "sleep", "60"])
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
@@ -204,7 +204,7 @@ async fn without_root_it_can_still_not_reach_its_executor() {
     match told {
         Ok(ended) => {
             assert!(ended.layers.contains(&Layer::Scope) && !ended.layers.contains(&Layer::Identity));
-            assert_eq!(ended.stdout.text(), format!("{}\nalive\n", crate::world::SOMEONE));
+            assert_eq!(ended.stdout.text(), format!("{}\nalive\n", crate::world::someone()));
             assert!(survived);
         }
         Err(Error::Refused { layer, .. }) => assert_eq!(layer, Layer::Scope),

@@ -12,8 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 /// The launcher: our own small binary, since a test harness has no `main` of ours.
 pub(crate) const LAUNCHER: &str = env!("CARGO_BIN_EXE_chavion-sandbox");
-/// A uid that no one has, for tests of an executor that is not root.
-pub(crate) const SOMEONE: u32 = 12_345;
+/// A uid that no one else has, for tests of an executor that is not root: each test runs in a process of its own, and
+/// what one uid runs may be killed and counted by another of the same.
+pub(crate) fn someone() -> u32 {
+    // Also a root that has no more than the usual 65,536 of them has these.
+    20_000 + std::process::id() % 40_000
+}
 
 pub(crate) struct World {
     pub(crate) root: PathBuf,
@@ -70,10 +74,11 @@ impl World {
 
     /// A launcher that is not root, and a work folder of its own.
     pub(crate) fn as_someone(&self, script: &str) -> (Sandbox, Spec) {
-        let who = format!("--reuid={SOMEONE} --regid={SOMEONE} --clear-groups");
+        let someone = someone();
+        let who = format!("--reuid={someone} --regid={someone} --clear-groups");
         let sandbox = self.launcher("/bin/sh", "", &format!("exec setpriv {who} REAL \"$@\""));
         let spec = self.spec(script);
-        std::os::unix::fs::chown(&spec.workdir, Some(SOMEONE), Some(SOMEONE)).unwrap();
+        std::os::unix::fs::chown(&spec.workdir, Some(someone), Some(someone)).unwrap();
         (sandbox, spec)
     }
 }
@@ -110,7 +115,7 @@ pub(crate) async fn pids(file: &Path, count: usize) -> Vec<u32> {
 pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(30), "waited in vain until {what}");
+        assert!(start.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
