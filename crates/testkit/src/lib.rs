@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 pub use proxy::Proxy;
 
-/// The longest that a test waits for a condition.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest that a test waits for a condition: long enough for a machine that does many other things, since nothing
+/// waits longer than it must.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A private Postgres schema on the server of `TEST_DATABASE_URL`.
 #[derive(Debug)]

@@ -18,12 +18,13 @@ async fn a_handler_slower_than_its_lease_is_not_overtaken() {
         .iter()
         .map(|side| {
             let record = record.clone();
-            side.consume(options(300, 64), move |deliveries| {
+            // A lease that a busy machine renews in time.
+            side.consume(options(1_500, 64), move |deliveries| {
                 let record = record.clone();
                 async move {
                     deliveries.iter().for_each(|delivery| record.note(delivery.entry.id));
-                    // Five leases long.
-                    tokio::time::sleep(Duration::from_millis(1500)).await;
+                    // Four leases long.
+                    tokio::time::sleep(Duration::from_secs(6)).await;
                     deliveries.into_iter().for_each(bus::Delivery::ack);
                 }
             })
@@ -102,7 +103,7 @@ async fn a_late_ack_does_not_take_an_entry_from_the_replica_that_claimed_it() {
     let quick = Side::new(&redis.url, &redis.prefix, "quick");
     let hold = |side: &Side| {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let running = side.consume(options(300, 8), move |deliveries| {
+        let running = side.consume(options(1_500, 8), move |deliveries| {
             deliveries.into_iter().for_each(|delivery| sender.send(delivery).unwrap());
             std::future::ready(())
         });

@@ -54,7 +54,8 @@ fn what_fails_is_told_and_runs_again_from_what_failed() {
     world.run(&["task", "retry", id]).expect(2, &["completed"]);
 
     // Ctrl-C ends the watching; the order goes on and can be watched again.
-    let slow = "봄 [[emulate: slow;ms=2000]]";
+    // Slow enough for the command below to find it under way and to be interrupted, also on a busy machine.
+    let slow = "봄 [[emulate: slow;ms=6000]]";
     let mut watching = world.command(&["order", slow, "--playbook", "answer"]);
     let mut watching = watching.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     until("it is under way", || world.json(&["task", "ls", "--state", "in_progress"])["tasks"][0].is_object());
@@ -91,7 +92,7 @@ fn up_with_an_order_prints_its_report_and_leaves_nothing_behind() {
     world.until_alone();
 
     // A signal in the middle drains; the order is kept and ended by the next start.
-    let mut command = world.command(&["up", "--order", "봄 [[emulate: slow;ms=1500]]"]);
+    let mut command = world.command(&["up", "--order", "봄 [[emulate: slow;ms=4000]]"]);
     let mut up = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = String::new();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(up.stderr.take().unwrap()));

@@ -81,7 +81,8 @@ async fn without_a_provider_the_reason_says_what_to_set() {
 #[tokio::test]
 async fn a_cancelled_ask_is_paid_for_and_not_followed_by_another() {
     let fixture = Fixture::start(&[("pair.toml", PAIR)], &[]).await;
-    fixture.fault("첫째", "slow; ms=1500", None);
+    // Slow enough to be cancelled under way, also on a busy machine.
+    fixture.fault("첫째", "slow; ms=5000", None);
     let root = fixture.give(order("그만둘 일", "pair")).await;
     testkit::until("the ask runs", || async {
         step(&fixture.tree(root).await, "first").first().is_some_and(|task| task.state == State::InProgress)

@@ -9,7 +9,7 @@ use domain::{
 };
 use emulator::{Emulator, Rule, Running};
 use orchestrator::{Config, Service};
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf};
 use store::{Accepted, NewTask, Options, Store, Task};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -50,7 +50,8 @@ impl Fixture {
             ("GEMINI_API_KEY", "emulated".to_owned()),
             ("GEMINI_BASE_URL", emulator.gemini_base()),
             ("WEBHOOK_SECRET", "겨울-비밀".to_owned()),
-            ("LEASE_SECONDS", "2".to_owned()),
+            // Far longer than a busy machine keeps a renewal waiting.
+            ("LEASE_SECONDS", "6".to_owned()),
             ("STALE_SECONDS", "1".to_owned()),
             ("SWEEP_SECONDS", "1".to_owned()),
         ]
@@ -133,7 +134,7 @@ impl Fixture {
     pub(crate) async fn stop(mut self) -> Running {
         self.life.stop.cancel();
         while let Some(ended) = self.running.join_next().await {
-            tokio::time::timeout(Duration::from_secs(20), self.life.finish(ended.unwrap())).await.unwrap().unwrap();
+            tokio::time::timeout(testkit::PATIENCE, self.life.finish(ended.unwrap())).await.unwrap().unwrap();
         }
         let _ = std::fs::remove_dir_all(&self.folder);
         self.emulator

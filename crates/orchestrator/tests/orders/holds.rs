@@ -158,7 +158,7 @@ tolerate = "some"
 #[tokio::test]
 async fn a_task_that_is_begun_again_and_again_is_stopped() {
     let fixture = Fixture::start(&[("pair.toml", PAIR)], &[]).await;
-    fixture.fault("첫째", "slow; ms=3000", None);
+    fixture.fault("첫째", "slow; ms=8000", None);
     let root = fixture.give(order("끝없이", "pair")).await;
     testkit::until("the ask runs", || async {
         step(&fixture.tree(root).await, "first").first().is_some_and(|task| task.state == State::InProgress)
