@@ -59,7 +59,7 @@ def raises(kind, action):
 
 def until(action, done):
     """What the action returns once it is done; a batch takes a fraction of a second here."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while True:
         found = action()
         if done(found):
