@@ -42,6 +42,13 @@ pub(crate) struct Place {
     pub(crate) url: Option<String>,
 }
 
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Doctor {
+    /// The folder of compose.yml and .env [default: this one, if they are here; else `chavion up` is looked after]
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: Option<PathBuf>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Start everything in one process; without DATABASE_URL and REDIS_URL also a private Postgres and Redis.
@@ -73,8 +80,8 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: KeyVerb,
     },
-    /// Show what is installed, which ports are taken and which providers answer.
-    Doctor,
+    /// Show what is on this server, and what stands in Chavion's way there; in a folder with compose.yml, for containers.
+    Doctor(Doctor),
     /// Run a command with DATABASE_URL and REDIS_URL of private servers that end with it.
     WithServers(WithServers),
 }

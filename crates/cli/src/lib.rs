@@ -63,7 +63,7 @@ async fn perform(args: Args) -> Done {
     match verb {
         Verb::Up(verb) => up::run(&verb, &place, json).await,
         Verb::WithServers(verb) => servers::with(&place, &verb.command).await,
-        Verb::Doctor => doctor::run(&place, json).await,
+        Verb::Doctor(verb) => doctor::run(&verb, &place, json).await,
         Verb::Order(verb) => order::run(&client()?, &verb, json).await,
         Verb::Task { verb } => task::run(&client()?, &verb, json).await,
         Verb::Batch { verb } => batch::run(&client()?, &verb, json).await,

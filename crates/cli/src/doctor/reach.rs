@@ -1,6 +1,6 @@
 //! Who answers: the gateway, the servers that the environment names, the providers that are on.
 
-use super::{Finding, finding};
+use super::{Finding, stack::Stack};
 use crate::{
     REFUSED,
     args::Place,
@@ -17,9 +17,12 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Asks the gateway, and the Postgres and Redis that the environment names.
-pub(super) async fn servers(place: &Place) -> Vec<Finding> {
-    let (gateway, postgres, redis) = tokio::join!(gateway(place), postgres(), redis());
-    [Some(gateway), postgres, redis].into_iter().flatten().collect()
+/// The stack's gateway is behind nginx: unless somebody has named a server, there is none to ask here.
+pub(super) async fn servers(place: &Place, is_stack: bool) -> Vec<Finding> {
+    let is_named = place.url.is_some() || is_given("CHAVION_URL");
+    let asked = async { if is_stack && !is_named { None } else { Some(gateway(place).await) } };
+    let (gateway, postgres, redis) = tokio::join!(asked, postgres(), redis());
+    [gateway, postgres, redis].into_iter().flatten().collect()
 }
 
 /// A gateway that is not there is no fault; one that does not take our key is.
@@ -27,29 +30,30 @@ async fn gateway(place: &Place) -> Finding {
     let base = place.server();
     let anonymous = match Client::with(base.clone(), "") {
         Ok(client) => client,
-        Err(trouble) => return finding("server", false, trouble.words),
+        Err(trouble) => return Finding::bad("server", trouble.words, "correct --url or CHAVION_URL"),
     };
     let asked = tokio::time::timeout(PATIENCE, anonymous.get("/health")).await;
     if !matches!(asked, Ok(Ok(_))) {
-        return finding("server", true, format!("{base} does not answer (start it with `chavion up`)"));
+        return Finding::good("server", format!("{base} does not answer (start it with `chavion up`)"));
     }
     let told = match Client::new(place) {
         Ok(client) => client.get("/api/status").await,
         Err(trouble) => Err(trouble),
     };
     match told {
-        Ok(_) => finding("server", true, format!("{base} answers, and your key opens it")),
+        Ok(_) => Finding::good("server", format!("{base} answers, and your key opens it")),
         Err(trouble) if trouble.code == REFUSED => {
-            finding("server", false, format!("{base} answers, but: {}", trouble.words))
+            let cure = "set CHAVION_KEY, or name the data folder that has the key with --data";
+            Finding::bad("server", format!("{base} answers, but: {}", trouble.words), cure)
         }
-        Err(trouble) => finding("server", false, trouble.words),
+        Err(trouble) => Finding::bad("server", trouble.words, "look at the gateway's log"),
     }
 }
 
 async fn postgres() -> Option<Finding> {
     let url = match secret("DATABASE_URL", &["postgres", "postgresql"])? {
         Ok(url) => url,
-        Err(words) => return Some(finding("DATABASE_URL", false, words)),
+        Err(words) => return Some(unusable("DATABASE_URL", &words)),
     };
     let options = store::Options { url, max_connections: 1, application_name: "chavion-doctor".to_owned() };
     let asked = async {
@@ -62,7 +66,7 @@ async fn postgres() -> Option<Finding> {
 async fn redis() -> Option<Finding> {
     let url = match secret("REDIS_URL", &["redis", "unix", "redis+unix"])? {
         Ok(url) => url,
-        Err(words) => return Some(finding("REDIS_URL", false, words)),
+        Err(words) => return Some(unusable("REDIS_URL", &words)),
     };
     let options = bus::Options { url, prefix: String::new(), replica: "doctor".to_owned() };
     let asked = async {
@@ -72,11 +76,16 @@ async fn redis() -> Option<Finding> {
     Some(answered("REDIS_URL", tokio::time::timeout(PATIENCE, asked).await))
 }
 
+fn unusable(name: &str, words: &str) -> Finding {
+    Finding::bad(name, words, format!("correct {name}, or unset it: `chavion up` then starts its own server"))
+}
+
 fn answered(name: &str, asked: Result<Result<(), String>, tokio::time::error::Elapsed>) -> Finding {
+    let cure = format!("start that server, or correct user, password, host and port in {name}");
     match asked {
-        Ok(Ok(())) => finding(name, true, "answers"),
-        Ok(Err(words)) => finding(name, false, words),
-        Err(_) => finding(name, false, format!("does not answer within {} s", PATIENCE.as_secs())),
+        Ok(Ok(())) => Finding::good(name, "answers"),
+        Ok(Err(words)) => Finding::bad(name, words, cure),
+        Err(_) => Finding::bad(name, format!("does not answer within {} s", PATIENCE.as_secs()), cure),
     }
 }
 
@@ -90,9 +99,10 @@ fn secret(name: &str, schemes: &[&str]) -> Option<Result<SecretString, String>> 
     Some(reader.finish().map(|_| url).map_err(|error| error.to_string()))
 }
 
-/// Asks every provider that is on.
-pub(super) async fn providers() -> Vec<Finding> {
-    let bad = |words: String| vec![finding("providers", false, words)];
+/// Asks every provider that is on, by the environment or by the stack's .env.
+pub(super) async fn providers(stack: Option<&Stack>) -> Vec<Finding> {
+    let bad =
+        |words: String| vec![Finding::bad("providers", words, "correct PROVIDERS_FILE and the providers' variables")];
     let catalogue = match given("PROVIDERS_FILE") {
         Some(file) => match std::fs::read_to_string(&file) {
             Ok(text) => Catalogue::parse(&file, &text),
@@ -101,7 +111,8 @@ pub(super) async fn providers() -> Vec<Finding> {
         None => Catalogue::built_in(),
     };
     let vars = Filled::default();
-    let keys = |name: &str| vars.get(name).map(Into::into);
+    let in_file = |name: &str| stack.and_then(|stack| stack.given(name)).map(str::to_owned);
+    let keys = |name: &str| vars.get(name).filter(|text| !text.is_empty()).or_else(|| in_file(name)).map(Into::into);
     let known = catalogue.map_err(|error| error.to_string()).and_then(|catalogue| {
         Providers::new(catalogue, &keys, &prometheus::Registry::new()).map_err(|error| error.to_string())
     });
@@ -111,7 +122,9 @@ pub(super) async fn providers() -> Vec<Finding> {
     };
     let on: Vec<_> = known.status().into_iter().filter(|status| status.on).collect();
     if on.is_empty() {
-        return vec![finding("providers", true, "no key is set: `chavion up` starts the emulator and says so")];
+        // Whether that is meant is said of .env.
+        let none = || Finding::good("providers", "no key is set: `chavion up` starts the emulator and says so");
+        return if stack.is_some() { Vec::new() } else { vec![none()] };
     }
     join_all(on.into_iter().map(|status| provider(&known, status))).await
 }
@@ -119,7 +132,11 @@ pub(super) async fn providers() -> Vec<Finding> {
 async fn provider(known: &Providers, status: Status) -> Finding {
     let paces = paces(known, &status);
     let (good, said) = reach(&status.base_url.unwrap_or_default()).await;
-    finding(format!("provider {}", status.provider), good, format!("{said}; {paces}"))
+    let said = format!("{said}; {paces}");
+    if good {
+        return Finding::good(&status.provider, said);
+    }
+    Finding::bad(&status.provider, said, "look at this machine's way out (DNS, proxy, firewall), and at the base URL")
 }
 
 /// Says at which paces a provider can be asked besides now.

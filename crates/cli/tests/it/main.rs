@@ -10,6 +10,7 @@
     reason = "tests stop at the first surprise, and say where its traces are"
 )]
 
+mod doctor;
 mod env_example;
 mod guarded;
 mod life;
