@@ -28,7 +28,7 @@ mod work;
 
 pub use config::Config;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use boot::{Life, Part};
 use bus::{Bus, ConsumerOptions};
 use keep::Kept;
@@ -119,7 +119,7 @@ impl Service {
         let Self { parts, life, postgres, redis } = self;
         life.tasks.spawn("redis", redis.follow(parts.bus.up(), life.stop.clone()));
         tokio::select! {
-            ready = parts.store.until_current() => ready.context("Postgres is not ready for this version")?,
+            ready = parts.store.until_current() => ready?,
             () = life.stop.cancelled() => return Ok(()),
         }
         postgres.up();

@@ -33,7 +33,7 @@ pub enum StartError {
     #[error("cannot start the async runtime: {0}")]
     Runtime(#[source] std::io::Error),
     /// The admin port is taken or not ours to take.
-    #[error("cannot listen on ADMIN_ADDR {addr}: {source}")]
+    #[error("cannot listen on ADMIN_ADDR {addr}: {source}; stop what has it, or set ADMIN_ADDR to another")]
     Admin {
         /// The address that was asked for.
         addr: SocketAddr,

@@ -95,7 +95,12 @@ impl Service {
             bus::Options { url: config.redis_url, prefix: config.redis_prefix, replica: config.common.replica };
         let bus = Bus::connect(&options, &life.registry)?;
         let metrics = Metrics::new(&life.registry)?;
-        let listener = TcpListener::bind(config.addr).with_context(|| format!("GATEWAY_ADDR {}", config.addr))?;
+        let listener = TcpListener::bind(config.addr).map_err(|error| {
+            let addr = config.addr;
+            anyhow::anyhow!(
+                "cannot listen on GATEWAY_ADDR {addr}: {error}; stop what has it, or set GATEWAY_ADDR to another"
+            )
+        })?;
         let addr = listener.local_addr()?;
         let (announcer, courier) = announcer::announcer(bus.clone(), metrics.clone());
         let (started, has_started) = watch::channel(false);

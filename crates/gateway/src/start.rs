@@ -100,7 +100,13 @@ pub(crate) async fn redis(bus: Bus, part: Part) {
 
 async fn rest(pause: Duration, error: &(dyn std::error::Error + Send + Sync)) -> Duration {
     if pause == FIRST_PAUSE {
-        tracing::warn!(%error, "waiting");
+        let mut said = error.to_string();
+        let mut cause = error.source();
+        while let Some(deeper) = cause {
+            said = format!("{said}: {deeper}");
+            cause = deeper.source();
+        }
+        tracing::warn!(error = said, "waiting");
     }
     tokio::time::sleep(pause).await;
     pause.saturating_mul(2).min(LONGEST_PAUSE)

@@ -129,7 +129,7 @@ impl Service {
 
 /// Waits until Postgres answers with the right schema, and puts the roster and the playbooks into it.
 async fn prepare(parts: &Parts) -> anyhow::Result<()> {
-    parts.store.until_current().await.context("Postgres is not ready for this version")?;
+    parts.store.until_current().await?;
     parts.store.roster_put(&parts.config.roster).await.context("the roster could not be stored")?;
     playbooks::publish(&parts.config, &parts.store).await
 }

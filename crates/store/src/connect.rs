@@ -20,10 +20,11 @@ const SILENCE: Duration = Duration::from_secs(20);
 ///   so the planner would rather read them whole, and that plan would outlive the moment: after 300 orders it took
 ///   ten times the time. So it is told that rows cost and pages do not, and to go by keys.
 /// * Compiling plans costs more than these statements take.
+/// * What Postgres notes besides (a table was there already) is nothing that an operator has to read.
 const SESSION: &str = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=30s \
      -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off \
      -c enable_material=off -c seq_page_cost=0 -c random_page_cost=0 -c cpu_tuple_cost=1 -c cpu_index_tuple_cost=1 \
-     -c jit=off";
+     -c jit=off -c client_min_messages=warning";
 
 /// How to reach Postgres.
 #[derive(Debug, Clone)]

@@ -43,9 +43,9 @@ pub enum Error {
     },
     /// The schema is not the one this program was built for.
     #[error("the database has schema version {found}, this program needs {known}: {}", if found > known {
-        "run a newer program, or give this one its own database"
+        "run a newer program, or restore the backup from before it was updated"
     } else {
-        "migrate it first"
+        "migrate it first, with `orchestrator migrate`"
     })]
     Version {
         /// The database's version; 0 when it has none.
@@ -128,7 +128,23 @@ impl Error {
     /// Files a failed attempt to connect.
     pub(crate) fn connect(error: &tokio_postgres::Error) -> Self {
         let transient = error.code().map_or_else(|| error.is_closed() || is_io(error), is_transient);
-        Self::Connect { problem: first_line(error), transient }
+        let problem = first_line(error);
+        let problem = match cure(error.code()) {
+            Some(cure) => format!("{problem}; {cure}"),
+            None => problem,
+        };
+        Self::Connect { problem, transient }
+    }
+}
+
+/// What an operator does about a connection that is refused for good.
+fn cure(code: Option<&SqlState>) -> Option<&'static str> {
+    match code? {
+        code if [SqlState::INVALID_PASSWORD, SqlState::INVALID_AUTHORIZATION_SPECIFICATION].contains(code) => {
+            Some("the user and the password in DATABASE_URL must be those of Postgres")
+        }
+        code if *code == SqlState::INVALID_CATALOG_NAME => Some("create it, or correct DATABASE_URL"),
+        _ => None,
     }
 }
 

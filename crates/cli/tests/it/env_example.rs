@@ -98,6 +98,17 @@ fn the_part_for_containers_names_what_they_read() {
     let stale: Vec<_> = containers.iter().filter(|it| !others.contains(it.as_str())).collect();
     assert!(missing.is_empty() && stale.is_empty(), "missing: {missing:?}; read by nobody: {stale:?}");
     assert!(services.is_disjoint(&containers), "a variable is in both parts");
+
+    // What an operator fills in for the services reaches them in containers too, or it is said that it does not.
+    let fixed = example.split_once(CONTAINERS).unwrap().1.lines().nth(1).unwrap();
+    let fixed: BTreeSet<String> = fixed.trim_start_matches("# ").split(", ").map(str::to_owned).collect();
+    let prepared = |name: &str| {
+        let of_provider = ["_API_KEY", "_BASE_URL", "_MODEL"].iter().any(|end| name.ends_with(end));
+        of_provider || text("docker/prepare").contains(&format!("given {name}"))
+    };
+    let lost: Vec<_> =
+        services.iter().filter(|name| !asked.contains(*name) && !fixed.contains(*name) && !prepared(name)).collect();
+    assert!(lost.is_empty() && fixed.is_subset(&services), "set in .env, and no container is told: {lost:?}");
 }
 
 #[test]
