@@ -11,7 +11,7 @@ pub(crate) struct Query {
     pub(crate) place: String,
     /// PromQL, with Grafana's variables.
     pub(crate) expr: String,
-    /// The panel says what no data means (`noValue`): nothing has happened, and that is good.
+    /// The panel says `none` where there is no data (`noValue`): nothing has happened, and that is good.
     pub(crate) empty_is_good: bool,
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn queries() -> Vec<Query> {
     let mut found = Vec::new();
     for (file, dashboard) in dashboards() {
         for panel in panels(&dashboard) {
-            let empty_is_good = panel["fieldConfig"]["defaults"].get("noValue").is_some();
+            let empty_is_good = text(&panel["fieldConfig"]["defaults"], "noValue") == "none";
             for target in list(panel, "targets") {
                 let place = format!("{file}, {:?}, {}", text(panel, "title"), text(target, "refId"));
                 found.push(Query { place, expr: text(target, "expr").to_owned(), empty_is_good });
@@ -82,6 +82,9 @@ fn dashboards_are_whole() {
         let variables: HashSet<&str> =
             list(&dashboard["templating"], "list").iter().map(|variable| text(variable, "name")).collect();
         need(variables.contains("datasource"), "no variable for the data source".to_owned());
+        for note in list(&dashboard["annotations"], "list") {
+            need(text(&note["datasource"], "uid") == "${datasource}", "an annotation's data source".to_owned());
+        }
         let mut ids = HashSet::new();
         let mut spots = HashSet::new();
         for panel in list(&dashboard, "panels") {
@@ -118,6 +121,72 @@ fn dashboards_are_whole() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn variables_are_defined_once_and_used() {
+    let mut wrong = Vec::new();
+    for (file, dashboard) in dashboards() {
+        let mut need = |holds: bool, what: String| {
+            if !holds {
+                wrong.push(format!("{file}: {what}"));
+            }
+        };
+        let mut defined = HashSet::new();
+        for variable in list(&dashboard["templating"], "list") {
+            let name = text(variable, "name");
+            let asked = text(variable, "definition");
+            for used in used_variables(asked) {
+                need(defined.contains(used), format!("variable {name} uses ${used}, which is not defined before it"));
+            }
+            let is_query = text(variable, "type") == "query";
+            need(!is_query || variable["query"]["query"] == asked, format!("variable {name} asks two things"));
+            need(!is_query || !asked.is_empty(), format!("variable {name} asks nothing"));
+            need(defined.insert(name), format!("variable {name} is defined twice"));
+            let used = dashboard["panels"].to_string() + &dashboard["templating"].to_string();
+            need(
+                used.contains(&format!("${name}")) || used.contains(&format!("${{{name}}}")),
+                format!("${name} is of no use"),
+            );
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_panel_asks_for_what_it_shows() {
+    let mut wrong = Vec::new();
+    for (file, dashboard) in dashboards() {
+        for panel in panels(&dashboard) {
+            let title = text(panel, "title");
+            let mut need = |holds: bool, what: String| {
+                if !holds {
+                    wrong.push(format!("{file}: {what}"));
+                }
+            };
+            let unit = text(&panel["fieldConfig"]["defaults"], "unit");
+            for (start, right) in [("60 * ", "suffix: /min"), ("histogram_quantile(", "s"), ("time() - ", "s")] {
+                let all = list(panel, "targets").iter().all(|target| text(target, "expr").starts_with(start));
+                need(!all || unit == right, format!("{title}: {start} is shown as {unit}"));
+            }
+            let kind = text(panel, "type");
+            for target in list(panel, "targets") {
+                let expr = text(target, "expr");
+                let at_once = kind != "timeseries";
+                need(
+                    target["instant"].as_bool().unwrap_or(false) == at_once,
+                    format!("{title}: {kind} asks for the wrong thing"),
+                );
+                need(
+                    at_once || !expr.contains("$__range"),
+                    format!("{title}: sums what is shown at each of its points"),
+                );
+                let number = !expr.starts_with("histogram_quantile(") || expr.ends_with(">= 0");
+                need(number, format!("{title}: a quantile of nothing is no number"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// The names of the variables of a query.
 fn used_variables(expr: &str) -> impl Iterator<Item = &str> {
     expr.split('$').skip(1).map(|rest| {
@@ -129,7 +198,7 @@ fn used_variables(expr: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn what_is_provisioned_is_there() {
     let sources = read(&top().join("grafana/provisioning/datasources/chavion.yml"));
-    assert!(sources.contains("uid: prometheus") && sources.contains("isDefault: true"));
+    assert!(sources.lines().any(|line| line.trim() == "uid: prometheus") && sources.contains("isDefault: true"));
     for (file, dashboard) in dashboards() {
         let variables = list(&dashboard["templating"], "list");
         let source = variables.iter().find(|variable| text(variable, "name") == "datasource").unwrap();

@@ -7,7 +7,8 @@
 
 use crate::{
     dashboards::queries,
-    load::{FAILS, MIXED, leave_one_under_way, load, until_ended},
+    facts, idle,
+    load::{FAILS, LATE, MIXED, leave_one_under_way, load, until_ended},
     mailbox::Mailbox,
     promql::{metric, selectors},
     stack::{Shape, Stack},
@@ -39,13 +40,17 @@ async fn every_panel_has_data_and_every_rule_its_metrics_under_load() {
             ("WEBHOOK_SECRET", "whsec_Y2hhdmlvbi1jaGF2aW9uLWNoYXZpb24="),
         ],
     };
-    let stack = Stack::start(shape, &[("mixed.toml", MIXED), ("fails.toml", FAILS)]).await;
+    let stack = Stack::start(shape, &[("mixed.toml", MIXED), ("fails.toml", FAILS), ("late.toml", LATE)]).await;
     // As compose.yml bounds it.
     assert_eq!(stack.redis("CONFIG SET maxmemory 268435456").await, "+OK");
     let folder = std::env::temp_dir().join(format!("chavion-watch-{}", uuid::Uuid::now_v7().simple()));
     let mailbox = Mailbox::open().await;
     let mut watchers = Watchers::start(&stack, folder, mailbox.address);
     until_scraped(&mut watchers).await;
+    facts::until(&mut watchers, "chavion:approvals_waiting", Some(0.0)).await;
+    let before = idle::counters(&mut watchers).await;
+    idle::no_panel_divides_nothing_by_nothing(&mut watchers).await;
+    eprintln!("{:?}: {} counters are there before the first order", began.elapsed(), before.len());
     let events = stack.http.get(format!("http://{}/api/events", stack.gateway)).bearer_auth(&stack.key);
     let listening = events.send().await.unwrap();
     load(&stack, mailbox.address).await;
@@ -60,21 +65,27 @@ async fn every_panel_has_data_and_every_rule_its_metrics_under_load() {
         assert_eq!(unknown(&mut watchers, misspelt).await.len(), 1, "{misspelt} is found out");
         assert!(!has_data(&mut watchers, misspelt).await, "{misspelt} has no data");
     }
+    idle::nothing_began_later(&mut watchers, &before).await;
+    idle::no_label_grows_with_the_orders(&mut watchers).await;
+    first_events_are_seen(&mut watchers).await;
     every_rule_is_evaluated(&mut watchers).await;
     nobody_cries_wolf(&mut watchers).await;
     an_alert_reaches_the_operator(&watchers, &mailbox).await;
     eprintln!("{:?}: an alert has arrived", began.elapsed());
+    facts::an_approval_that_waits_is_told(&stack, &mut watchers).await;
+    facts::facts_that_cannot_be_read_are_gone(&stack, &mut watchers).await;
+    eprintln!("{:?}: facts were gone and came back", began.elapsed());
     drop((watchers, listening));
     stack.stop().await;
     eprintln!("{:?}: done; left out for want of a Debian package: cAdvisor ({LEFT_OUT}*), Grafana", began.elapsed());
 }
 
-async fn ask(watchers: &mut Watchers, path: &str, parameters: &[(&str, &str)]) -> Value {
+pub(crate) async fn ask(watchers: &mut Watchers, path: &str, parameters: &[(&str, &str)]) -> Value {
     let answer = watchers.ask(path, parameters).await.unwrap_or_else(|| panic!("Prometheus does not answer {path}"));
     answer.unwrap_or_else(|error| panic!("{path} {parameters:?}: {error}"))
 }
 
-fn array<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+pub(crate) fn array<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value[key].as_array().unwrap_or_else(|| panic!("no {key} in {value}"))
 }
 
@@ -100,13 +111,13 @@ async fn until_scraped(watchers: &mut Watchers) {
 }
 
 /// Fills in Grafana's variables.
-fn filled(expr: &str) -> String {
+pub(crate) fn filled(expr: &str) -> String {
     [("$__rate_interval", "20s"), ("$__interval", "5s"), ("$__range", "5m"), ("$service", ".+"), ("$replica", ".*")]
         .iter()
         .fold(expr.to_owned(), |expr, (variable, value)| expr.replace(variable, value))
 }
 
-fn is_left_out(expr: &str) -> bool {
+pub(crate) fn is_left_out(expr: &str) -> bool {
     selectors(expr).iter().any(|selector| metric(selector).starts_with(LEFT_OUT))
 }
 
@@ -230,7 +241,20 @@ async fn wrong_rules(watchers: &mut Watchers) -> (Vec<String>, BTreeMap<String, 
     (wrong, kinds)
 }
 
-/// Two orders failed and a provider was busy: that is a day like others.
+/// What happened once and never before is an increase.
+async fn first_events_are_seen(watchers: &mut Watchers) {
+    for (query, times) in [
+        ("chavion_orders_ended_total{outcome=\"cancelled\"}", 1.0),
+        ("chavion_orders_failed_total{cause=\"agent_failed\"}", 1.0),
+        ("chavion_executor_denials_total{level=\"high\", reason=\"time\"}", 1.0),
+        ("chavion_executor_commands_total{level=\"high\", outcome=\"timed_out\"}", 1.0),
+    ] {
+        facts::until(watchers, &format!("sum({query})"), Some(times)).await;
+        facts::until(watchers, &format!("sum(increase({query}[10m])) > bool 0.5"), Some(1.0)).await;
+    }
+}
+
+/// Some orders failed and a provider was busy: that is a day like others.
 async fn nobody_cries_wolf(watchers: &mut Watchers) {
     let data = ask(watchers, "query", &[("query", "ALERTS{alertstate=\"firing\"}")]).await;
     let firing: BTreeSet<String> = array(&data, "result").iter().map(|series| series["metric"].to_string()).collect();

@@ -47,6 +47,18 @@ script = "exit 3"
 timeout = "30s"
 "#;
 
+/// A command that takes longer than it may.
+pub(crate) const LATE: &str = r#"
+name = "late"
+description = "It is late."
+
+[[step]]
+id = "run"
+kind = "command"
+script = "sleep 60"
+timeout = "1s"
+"#;
+
 /// Orders of every pace, good and bad, budgets, and requests that are refused.
 pub(crate) async fn load(stack: &Stack, mailbox: SocketAddr) {
     for (key, budget) in [
@@ -84,14 +96,33 @@ pub(crate) async fn load(stack: &Stack, mailbox: SocketAddr) {
         auto["pace"] = "auto".into();
         bodies.push(auto);
     }
+    bodies.push(order("너무 늦은 명령", "late"));
     let given = stream::iter(bodies.iter().enumerate())
         .map(|(number, body)| async move { stack.order(body, &format!("order-{number}")).await })
         .buffer_unordered(8)
         .count()
         .await;
     assert_eq!(given, bodies.len());
+    board(stack).await;
     assert_eq!(post(stack, "/api/tasks", None, &json!({ "title": "열쇠 없이" }), "none").await, 401);
     assert_eq!(post(stack, "/api/tasks", Some(&stack.key), &json!({ "title": "" }), "bad").await, 422);
+}
+
+/// Two tasks on the board: an agent fails at one, the master cancels the other. Nobody but the gateway sees their ends.
+async fn board(stack: &Stack) {
+    let mut ids = Vec::new();
+    for (title, key) in [("아무나 할 일", "open-0"), ("그만둘 일", "open-1")] {
+        let task = stack.order(&json!({ "title": title }), key).await;
+        ids.push(task["id"].as_str().unwrap().to_owned());
+    }
+    for (id, verb, body) in [
+        (&ids[0], "claim", json!({ "agent_name": "claude" })),
+        (&ids[0], "fail", json!({ "agent_name": "claude", "reason": "못 했습니다" })),
+        (&ids[1], "cancel", json!({})),
+    ] {
+        let path = format!("/api/tasks/{id}/{verb}");
+        assert_eq!(post(stack, &path, Some(&stack.key), &body, &path).await, 200, "{path}");
+    }
 }
 
 async fn post(stack: &Stack, path: &str, key: Option<&str>, body: &Value, idempotency: &str) -> u16 {

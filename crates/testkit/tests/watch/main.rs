@@ -10,6 +10,8 @@
 )]
 
 mod dashboards;
+mod facts;
+mod idle;
 mod live;
 mod load;
 mod mailbox;

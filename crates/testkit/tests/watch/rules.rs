@@ -89,6 +89,87 @@ fn every_alert_has_a_severity_a_runbook_line_and_its_tests() {
     assert!(seen > 30, "{seen} alerts");
 }
 
+/// The commands between backquotes of a text.
+fn commands(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+/// What a runbook line says to run can be run: the verb and its options are there, the service, the script.
+#[test]
+fn every_runbook_names_a_command_that_exists() {
+    let compose = read(&top().join("compose.yml"));
+    let mut wrong = Vec::new();
+    let mut helps: BTreeMap<String, String> = BTreeMap::new();
+    for path in files("prometheus/rules", ".yml") {
+        for (alert, lines) in alerts(&read(&path)) {
+            let runbook = lines.lines().find_map(|line| line.trim().strip_prefix("runbook: ")).unwrap_or_default();
+            let named = commands(runbook);
+            let mut runs = 0;
+            for command in &named {
+                let words: Vec<&str> = command.split_whitespace().take_while(|word| *word != "|").collect();
+                let problem = match words.as_slice() {
+                    ["chavion", rest @ ..] => of_chavion(rest, &mut helps),
+                    ["docker", "compose", rest @ ..] => of_compose(rest, &compose),
+                    ["docker", "system" | "image" | "stats", ..] | ["journalctl", ..] => None,
+                    ["promtool", "check", "rules"] => None,
+                    [script, ..] if script.starts_with("scripts/") => {
+                        (!top().join(script).exists()).then(|| "is no script".to_owned())
+                    }
+                    // A word of a log or of a chart.
+                    _ => continue,
+                };
+                runs += 1;
+                if let Some(problem) = problem {
+                    wrong.push(format!("{alert}: `{command}` {problem}"));
+                }
+            }
+            if runs == 0 {
+                wrong.push(format!("{alert} names nothing to run: {runbook}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Says what is wrong with the words after `chavion`, by the help of this build's.
+fn of_chavion(words: &[&str], helps: &mut BTreeMap<String, String>) -> Option<String> {
+    let verbs: Vec<&str> =
+        words.iter().copied().take_while(|word| word.chars().all(|letter| letter.is_ascii_lowercase())).collect();
+    let help = helps.entry(verbs.join(" ")).or_insert_with(|| {
+        let output = Command::new(testkit::process::binary("chavion")).args(&verbs).arg("--help").output().unwrap();
+        if output.status.success() { String::from_utf8_lossy(&output.stdout).into_owned() } else { String::new() }
+    });
+    if help.is_empty() {
+        return Some(format!("is no verb: {}", verbs.join(" ")));
+    }
+    let options = words.iter().filter(|word| word.starts_with("--"));
+    options.clone().find(|option| !help.contains(**option)).map(|option| format!("has no {option}"))
+}
+
+/// Says what is wrong with the words after `docker compose`.
+fn of_compose(words: &[&str], compose: &str) -> Option<String> {
+    let verbs = ["ps", "logs", "up", "restart", "exec"];
+    if !verbs.contains(words.first()?) {
+        return Some("is no verb that is expected".to_owned());
+    }
+    let mut skip = false;
+    for word in &words[1..] {
+        let is_value = std::mem::replace(&mut skip, *word == "--tail");
+        let name = word.split('=').next().unwrap_or(word);
+        if is_value || *word == "-d" || *word == "--tail" || *word == "--scale" || word.starts_with("{{") {
+            continue;
+        }
+        // `{{ $labels.job }}` is cut into words.
+        if word.starts_with("$labels") || *word == "}}" {
+            continue;
+        }
+        if !compose.contains(&format!("\n  {name}:\n")) {
+            return Some(format!("names {name}, which is no service of compose.yml"));
+        }
+    }
+    None
+}
+
 /// Figures of the host come from scripts: each must be written by one.
 #[test]
 fn what_scripts_are_to_tell_is_told() {

@@ -154,7 +154,7 @@ impl Drop for Watchers {
 }
 
 /// The repository's configuration with every name resolved: addresses of this machine instead of DNS, a look every
-/// second instead of every fifteen, and rules where they are. All else stays as it is.
+/// other second instead of every fifteen, and rules where they are. All else stays as it is.
 fn here(config: &str, targets: &BTreeMap<String, Vec<SocketAddr>>, itself: SocketAddr) -> String {
     let mut lines = Vec::new();
     for line in config.lines() {
@@ -165,10 +165,11 @@ fn here(config: &str, targets: &BTreeMap<String, Vec<SocketAddr>>, itself: Socke
             let found: Vec<String> =
                 targets.get(name).into_iter().flatten().map(|address| format!("\"{address}\"")).collect();
             format!("{start}{dash}static_configs: [{{ targets: [{}] }}]", found.join(", "))
-        } else if rest.starts_with("scrape_interval:") || rest.starts_with("evaluation_interval:") {
-            format!("{start}{}: 1s", rest.split(':').next().unwrap())
-        } else if rest.starts_with("scrape_timeout:") {
-            format!("{start}scrape_timeout: 1s")
+        } else if rest.starts_with("scrape_interval:") || rest.starts_with("scrape_timeout:") {
+            // A busy machine takes its time, and a target that is late is one that is down.
+            format!("{start}{}: 2s", rest.split(':').next().unwrap())
+        } else if rest.starts_with("evaluation_interval:") {
+            format!("{start}evaluation_interval: 1s")
         } else if rest == "rules/*.yml" {
             format!("{start}- {}", rules().display())
         } else {
