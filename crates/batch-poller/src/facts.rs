@@ -16,7 +16,7 @@ pub(crate) async fn run(parts: Arc<Parts>) {
             () = parts.stop.cancelled() => return,
         }
         match parts.store.batch_counts().await {
-            Ok(counts) => parts.metrics.facts(&counts),
+            Ok(counts) => parts.metrics.facts.show(&counts),
             Err(error) => tracing::debug!(%error, "the facts could not be read"),
         }
     }

@@ -93,8 +93,8 @@ impl Service {
         let keys = |name: &str| config.provider_vars.get(name).cloned();
         let providers = Providers::new(config.catalogue.clone(), &keys, &life.registry)?;
         let known = config.catalogue.providers.iter().map(|provider| provider.name.clone());
-        let batching = known.filter(|provider| providers.batches(provider).is_some()).collect();
-        let metrics = Metrics::new(&life.registry, batching)?;
+        let batching = known.filter(|provider| providers.batches(provider).is_some()).collect::<Vec<_>>();
+        let metrics = Metrics::new(&life.registry, &batching)?;
         let parts = Parts {
             config,
             store,

@@ -1,11 +1,12 @@
 //! The numbers that the batch-poller alone owns.
 
+mod facts;
+
 use domain::batch::ItemState;
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector,
-};
+use facts::Facts;
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, core::Collector};
 use std::collections::HashMap;
-use store::{BatchCounts, ItemEnd, ItemThen, Settled, SettledItem};
+use store::{ItemEnd, ItemThen, Settled, SettledItem};
 
 /// What a batch takes at its provider, in seconds: from a moment to two days.
 const TAKES: [f64; 12] = [1.0, 5.0, 15.0, 60.0, 180.0, 600.0, 1800.0, 3600.0, 14_400.0, 43_200.0, 86_400.0, 172_800.0];
@@ -31,10 +32,8 @@ pub(crate) struct Metrics {
     spent: IntCounterVec,
     saved: IntCounterVec,
     took: HistogramVec,
-    batches: IntGaugeVec,
-    items: IntGaugeVec,
-    oldest: IntGaugeVec,
-    providers: Vec<String>,
+    /// What is read from Postgres.
+    pub(crate) facts: Facts,
 }
 
 /// Registers metrics under the service's prefix.
@@ -53,10 +52,6 @@ impl Maker<'_> {
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
         self.keep(IntCounterVec::new(Opts::new(format!("chavion_batch_poller_{name}_total"), help), labels)?)
     }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
-        self.keep(IntGaugeVec::new(Opts::new(name, help), labels)?)
-    }
 }
 
 impl Metrics {
@@ -65,23 +60,20 @@ impl Metrics {
     ///
     /// # Errors
     /// When a name is taken.
-    pub(crate) fn new(registry: &Registry, providers: Vec<String>) -> Result<Self, prometheus::Error> {
+    pub(crate) fn new(registry: &Registry, providers: &[String]) -> Result<Self, prometheus::Error> {
         let metrics = Self::register(registry, providers)?;
-        for provider in &metrics.providers {
+        let ended = || ItemState::ALL.iter().filter(|state| state.has_ended()).map(|state| state.as_str());
+        for provider in providers {
             for counters in [&metrics.collected, &metrics.created, &metrics.failed, &metrics.spent, &metrics.saved] {
                 counters.with_label_values(&[provider]);
             }
-            for state in ItemState::ALL.iter().filter(|state| state.has_ended()) {
-                metrics.ended.with_label_values(&[provider.as_str(), state.as_str()]);
+            for state in ended() {
+                metrics.ended.with_label_values(&[provider.as_str(), state]);
             }
-        }
-        let causes = ItemState::ALL.iter().filter(|state| state.has_ended()).map(|state| state.as_str());
-        for cause in causes.filter(|cause| *cause != "succeeded").chain(["misfit"]) {
-            metrics.again.with_label_values(&[cause]);
-        }
-        for provider in &metrics.providers {
             metrics.took.with_label_values(&[provider]);
-            metrics.oldest.with_label_values(&[provider]).set(0);
+        }
+        for cause in ended().filter(|cause| *cause != "succeeded").chain(["misfit"]) {
+            metrics.again.with_label_values(&[cause]);
         }
         for outcome in ["found", "perhaps", "absent", "failed"] {
             metrics.lookups.with_label_values(&[outcome]);
@@ -89,7 +81,7 @@ impl Metrics {
         Ok(metrics)
     }
 
-    fn register(registry: &Registry, providers: Vec<String>) -> Result<Self, prometheus::Error> {
+    fn register(registry: &Registry, providers: &[String]) -> Result<Self, prometheus::Error> {
         let make = Maker(registry);
         let takes = HistogramOpts::new(
             "chavion_batch_poller_provider_seconds",
@@ -144,22 +136,7 @@ impl Metrics {
                 &["provider"],
             )?,
             took: make.keep(HistogramVec::new(takes.buckets(TAKES.to_vec()), &["provider"])?)?,
-            batches: make.gauges(
-                "chavion_batches",
-                "Batches that are not done with, by provider and state, as Postgres has them.",
-                &["provider", "state"],
-            )?,
-            items: make.gauges(
-                "chavion_batch_items",
-                "Items that have not been settled, by provider and state (queued, submitted), as Postgres has them.",
-                &["provider", "state"],
-            )?,
-            oldest: make.gauges(
-                "chavion_batches_oldest_seconds",
-                "Age of the oldest batch that is not settled, in seconds, by provider; 0 when there is none.",
-                &["provider"],
-            )?,
-            providers,
+            facts: Facts::new(registry, providers.to_vec())?,
         })
     }
 
@@ -211,29 +188,6 @@ impl Metrics {
                 let saved = charge.list_nanos.0.saturating_sub(charge.nanos.0);
                 self.saved.with_label_values(&[provider]).inc_by(nanos(saved));
             }
-        }
-    }
-
-    /// Publishes what Postgres says; what it no longer lists is gone.
-    pub(crate) fn facts(&self, counts: &BatchCounts) {
-        self.batches.reset();
-        self.items.reset();
-        self.oldest.reset();
-        let mut oldest: HashMap<&str, u64> = self.providers.iter().map(|provider| (provider.as_str(), 0)).collect();
-        for count in &counts.batches {
-            let provider = count.provider.as_str();
-            self.batches.with_label_values(&[provider, count.state.as_str()]).set(count.batches);
-            if !count.state.is_over() {
-                self.items.with_label_values(&[provider, "submitted"]).add(count.items);
-                let age = oldest.entry(provider).or_default();
-                *age = (*age).max(count.oldest.as_secs());
-            }
-        }
-        for waiting in &counts.waiting {
-            self.items.with_label_values(&[&waiting.provider, "queued"]).set(waiting.items);
-        }
-        for (provider, age) in oldest {
-            self.oldest.with_label_values(&[provider]).set(i64::try_from(age).unwrap_or(i64::MAX));
         }
     }
 }

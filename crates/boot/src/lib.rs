@@ -47,6 +47,7 @@
 mod admin;
 mod command;
 mod common;
+mod fresh;
 mod life;
 mod line;
 mod mask;
@@ -65,6 +66,7 @@ mod vars;
 
 pub use command::{EXIT_BAD_CONFIG, Program, Read, Show, command_line};
 pub use common::{Common, LogFormat};
+pub use fresh::{Fresh, Listed};
 pub use life::{Life, StartError};
 pub use reader::{ConfigError, Problem, Reader, Variable};
 pub use ready::{Part, Readiness, Report};

@@ -6,6 +6,7 @@ pub mod advance;
 pub mod batch;
 mod department;
 mod document;
+pub mod level;
 pub mod money;
 pub mod order;
 pub mod pace;

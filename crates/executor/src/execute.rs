@@ -12,6 +12,7 @@ use boot::trace;
 use bus::Delivery;
 use domain::{
     advance::{CommandWork, Work},
+    level::Level,
     task::{Cause, Failure, Kind, State},
 };
 use sandbox::{Ended, Error, Limits, Spec};
@@ -74,15 +75,17 @@ async fn claim(parts: &Parts, slice: &[Delivery]) -> Option<HashMap<Uuid, Claime
 
 /// Runs one command to its end and writes that end.
 async fn execute(parts: &Parts, task: &Claimed, kill: &CancellationToken) {
-    let end = match &task.work {
-        Work::Command(work) => run(parts, task, work, kill).await,
+    let (level, end) = match &task.work {
+        Work::Command(work) => (Level::of(work), run(parts, task, work, kill).await),
         Work::Ask(_) | Work::Deliver(_) => {
-            Some(End::Failed(Failure::new(Cause::Internal, "the row's work does not belong to a command")))
+            let failure = Failure::new(Cause::Internal, "the row's work does not belong to a command");
+            // Nothing was asked of us.
+            (Level::Low, Some(End::Failed(failure)))
         }
     };
     let Some(end) = end else {
         tracing::info!("the task is no longer ours; its command was killed");
-        parts.metrics.ended(None);
+        parts.metrics.ended(level, None);
         return;
     };
     let outcome = Outcome {
@@ -95,7 +98,7 @@ async fn execute(parts: &Parts, task: &Claimed, kill: &CancellationToken) {
         charge: None,
     };
     let finished = finish(parts, &outcome).await;
-    parts.metrics.ended((!finished.is_empty()).then_some(&outcome.end));
+    parts.metrics.ended(level, (!finished.is_empty()).then_some(&outcome.end));
     tracing::info!(outcome = outcome::word(&outcome.end), moved = !finished.is_empty(), "command ended");
     tell(parts, task, &finished).await;
 }
@@ -106,7 +109,7 @@ async fn run(parts: &Parts, task: &Claimed, work: &CommandWork, kill: &Cancellat
     limits.wall = limits.wall.min(Duration::from_millis(work.timeout_ms.max(1)));
     parts.metrics.started();
     let told = confined(parts, task, work, &limits, kill).await;
-    parts.metrics.told(&told);
+    parts.metrics.told(Level::of(work), &told);
     let run = Run { work, limits: &limits, attempt: task.attempt, cut: parts.leases.are_cut() };
     parts.leases.holds(task.id).then(|| outcome::of(&run, &told))
 }

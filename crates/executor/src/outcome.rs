@@ -127,6 +127,54 @@ fn failed(cause: Cause, reason: impl Into<String>) -> End {
     End::Failed(Failure::new(cause, reason))
 }
 
+/// Why a command was not run, or not to its end: a closed list, fit for a metric's label. What the kernel refuses to a
+/// command that runs, a file or a connection, is the command's own error and none of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Denial {
+    /// The kernel refused a layer of the sandbox: nothing was run.
+    Sandbox,
+    /// What was asked cannot be run here: nothing was run.
+    Unrunnable,
+    /// Its time was up.
+    Time,
+    /// It held more memory than it may.
+    Memory,
+    /// It used more processor time than it may.
+    Processor,
+}
+
+impl Denial {
+    /// Every one.
+    pub(crate) const ALL: [Self; 5] = [Self::Sandbox, Self::Unrunnable, Self::Time, Self::Memory, Self::Processor];
+
+    /// Returns the one spelling used in metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sandbox => "sandbox",
+            Self::Unrunnable => "unrunnable",
+            Self::Time => "time",
+            Self::Memory => "memory",
+            Self::Processor => "processor",
+        }
+    }
+}
+
+/// Tells whether and why a command was denied.
+pub(crate) const fn denial(told: &Result<Ended, Error>) -> Option<Denial> {
+    match told {
+        Ok(ended) => match ended.end {
+            Way::TimedOut => Some(Denial::Time),
+            Way::OverMemory => Some(Denial::Memory),
+            Way::OverCpu => Some(Denial::Processor),
+            Way::Code(_) | Way::Signal(_) | Way::Cancelled => None,
+        },
+        Err(Error::Refused { .. }) => Some(Denial::Sandbox),
+        Err(Error::Start { .. } | Error::Spec(_)) => Some(Denial::Unrunnable),
+        // Ours, and not the command's.
+        Err(Error::Launch(_) | Error::Lost(_)) => None,
+    }
+}
+
 /// Returns the word under which metrics count an end.
 pub(crate) const fn word(end: &End) -> &'static str {
     match end {
@@ -202,6 +250,26 @@ mod tests {
         let busy = Err(io(std::io::ErrorKind::WouldBlock));
         assert!(matches!(decide(&busy, 1, false, false), End::Again { .. }));
         assert!(matches!(decide(&busy, TRIES, false, false), End::Failed(_)));
+    }
+
+    #[test]
+    fn every_refusal_is_a_denial_and_a_bad_end_is_none() {
+        let denied = [
+            (ended(Way::TimedOut, "", ""), "time"),
+            (ended(Way::OverMemory, "", ""), "memory"),
+            (ended(Way::OverCpu, "", ""), "processor"),
+            (Err(Error::Refused { layer: Layer::Files, why: "없음".into() }), "sandbox"),
+            (Err(Error::Start { program: "/bin/sh".into(), why: "too long".into() }), "unrunnable"),
+            (Err(Error::Spec("NUL".into())), "unrunnable"),
+        ];
+        for (told, reason) in &denied {
+            assert_eq!(denial(told).map(Denial::as_str), Some(*reason), "{told:?}");
+        }
+        let reasons: std::collections::HashSet<_> = denied.iter().map(|(_, reason)| *reason).collect();
+        assert_eq!(reasons, Denial::ALL.map(Denial::as_str).into(), "each is shown once");
+        let bad = [ended(Way::Code(0), "", ""), ended(Way::Code(1), "", ""), ended(Way::Signal(9), "", "")];
+        let ours = [ended(Way::Cancelled, "", ""), Err(Error::Lost("x".into()))];
+        assert!(bad.iter().chain(&ours).all(|told| denial(told).is_none()));
     }
 
     #[test]

@@ -243,7 +243,12 @@ fn with_text(result: Value) -> Value {
 
 async fn spoken(gateway: &Gateway, id: Uuid, moved: MovedOpen) -> Result<Done, Problem> {
     match moved {
-        MovedOpen::Done(task) => Ok(shown(task)),
+        MovedOpen::Done(task) => {
+            if task.state.is_terminal() && task.parent_id.is_none() {
+                gateway.metrics.ended(task.state);
+            }
+            Ok(shown(task))
+        }
         MovedOpen::Taken { by } => Err(taken(&by)),
         MovedOpen::NotOpen { state, kind } => Err(not_open(gateway, id, kind, state).await),
         MovedOpen::Unknown => Err(Problem::unknown_task(id)),

@@ -1,11 +1,16 @@
 //! The counters that the gateway alone owns.
 
+use crate::{error::Code, routes};
+use domain::task::{Cause, State};
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector,
 };
 use std::time::Duration;
 
-/// Numbers about requests, streams and keys.
+/// How clients are told events.
+const TRANSPORTS: [&str; 3] = ["sse", "websocket", "wait"];
+
+/// Numbers about requests, streams, keys, and orders that end here.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     requests: IntCounterVec,
@@ -19,6 +24,8 @@ pub struct Metrics {
     pub(crate) key_lookups: IntCounterVec,
     /// Announcements that Redis did not take; the sweep makes up for them.
     pub(crate) unannounced: IntCounter,
+    orders_ended: IntCounterVec,
+    orders_failed: IntCounterVec,
 }
 
 impl Metrics {
@@ -27,6 +34,38 @@ impl Metrics {
     /// # Errors
     /// When one of the names is taken.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let metrics = Self::register(registry)?;
+        metrics.begin_at_nothing();
+        Ok(metrics)
+    }
+
+    /// Shows every figure before its first event: an increase from nothing is invisible to Prometheus. Times of routes
+    /// are left out, which are sixteen series each, and statuses that few routes ever answer with.
+    fn begin_at_nothing(&self) {
+        for (method, route) in routes::served() {
+            for class in ["2xx", "4xx", "5xx"] {
+                self.requests.with_label_values(&[route, method, class]);
+            }
+            self.requests.with_label_values(&[route, routes::OTHER, "4xx"]);
+        }
+        self.requests.with_label_values(&[routes::UNKNOWN, routes::OTHER, "4xx"]);
+        for code in Code::ALL {
+            self.refused.with_label_values(&[code.as_str()]);
+        }
+        for transport in TRANSPORTS {
+            self.clients.with_label_values(&[transport]);
+            self.dropped.with_label_values(&[transport]);
+        }
+        for found in ["cache", "store"] {
+            self.key_lookups.with_label_values(&[found]);
+        }
+        for state in State::ALL.iter().filter(|state| state.is_terminal()) {
+            self.orders_ended.with_label_values(&[state.as_str()]);
+        }
+        self.orders_failed.with_label_values(&[Cause::AgentFailed.as_str()]);
+    }
+
+    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let seconds = HistogramOpts::new(
             "chavion_gateway_request_seconds",
             "Time from a request's head to its response's head, by route and method.",
@@ -88,6 +127,20 @@ impl Metrics {
                     "Announcements that Redis did not take; the sweep makes up for them.",
                 )?,
             )?,
+            orders_ended: kept(
+                registry,
+                IntCounterVec::new(
+                    Opts::new("chavion_orders_ended_total", "Orders that ended, by state."),
+                    &["outcome"],
+                )?,
+            )?,
+            orders_failed: kept(
+                registry,
+                IntCounterVec::new(
+                    Opts::new("chavion_orders_failed_total", "Orders that failed, by cause."),
+                    &["cause"],
+                )?,
+            )?,
         })
     }
 
@@ -102,6 +155,15 @@ impl Metrics {
         };
         self.requests.with_label_values(&[route, method, class]).inc();
         self.seconds.with_label_values(&[route, method]).observe(took.as_secs_f64());
+    }
+
+    /// Counts an order that ended here: its master cancelled it, or an agent ended what was on the board. All others are
+    /// counted by the orchestrator, under the same names.
+    pub(crate) fn ended(&self, state: State) {
+        self.orders_ended.with_label_values(&[state.as_str()]).inc();
+        if state == State::Failed {
+            self.orders_failed.with_label_values(&[Cause::AgentFailed.as_str()]).inc();
+        }
     }
 
     /// Counts one refused request.

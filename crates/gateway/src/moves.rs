@@ -95,7 +95,9 @@ pub(crate) async fn cancel(
         for cancelled in &ids {
             gateway.announcer.event(*cancelled, State::Cancelled, traceparent);
         }
-        if !ids.contains(&root_id) {
+        if ids.contains(&root_id) {
+            gateway.metrics.ended(State::Cancelled);
+        } else {
             // The order goes on without this part: it is to be decided how.
             gateway.announcer.task(SETTLED, Priority::Normal, id, Kind::Plan.as_str(), traceparent);
         }

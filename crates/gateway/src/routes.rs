@@ -23,7 +23,9 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(30);
 const LONG_PATIENCE: Duration = Duration::from_secs(90);
 /// What metrics call an address that is not in the table.
-const UNKNOWN: &str = "unknown";
+pub(crate) const UNKNOWN: &str = "unknown";
+/// What metrics call a method that an address does not take.
+pub(crate) const OTHER: &str = "other";
 
 /// Returns method and address of everything served, for tests and documents.
 #[must_use]
@@ -134,7 +136,7 @@ fn guarded(method: &str, route: Route) -> Route {
 }
 
 fn anything(path: &'static str) -> Endpoint {
-    Endpoint { method: "other", path, need: Need::Nobody, patience: PATIENCE }
+    Endpoint { method: OTHER, path, need: Need::Nobody, patience: PATIENCE }
 }
 
 fn wrapped(endpoint: Endpoint, route: Route) -> Route {

@@ -7,12 +7,16 @@
 
 use crate::{
     AGAIN, Parts,
-    next::{Next, Opened},
+    next::{Next, Opened, age},
     topics,
 };
 use boot::Tasks;
 use bus::Delivery;
-use domain::{advance as decision, pace::Facts, task::State};
+use domain::{
+    advance as decision,
+    pace::Facts,
+    task::{Cause, State},
+};
 use serde_json::Value;
 use std::{collections::HashMap, sync::Arc};
 use store::{End, Finished, Outcome};
@@ -107,7 +111,12 @@ async fn give_up(parts: &Parts, job: Job, error: &store::Error) {
     tracing::error!(%error, root = %job.root, "an order cannot be carried forward and is ended");
     let reason = "This version of Chavion could not carry the order forward; the log of the orchestrator says why.";
     match parts.store.give_up(job.root, reason).await {
-        Ok(()) => done(parts, job),
+        Ok(ended) => {
+            if ended {
+                parts.metrics.ended(State::Failed, Some(Cause::Internal), age(job.root));
+            }
+            done(parts, job);
+        }
         Err(also) => {
             tracing::error!(error = %also, root = %job.root, "nor can it be ended; it is tried again");
             if let Some((id, attempt)) = job.held {

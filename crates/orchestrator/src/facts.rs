@@ -21,18 +21,17 @@ pub(crate) async fn run(parts: Arc<Parts>, stop: CancellationToken) {
             _ = beat.tick() => {}
             () = stop.cancelled() => return,
         }
-        blackouts(&parts).await;
-        let depths = parts.bus.depths().await;
+        let (depths, rows) = tokio::join!(parts.bus.depths(), rows(&parts, number.is_multiple_of(MONEY)));
         note(depths.map(|depths| parts.metrics.facts.topics(&depths)), "topics");
-        if let Err(error) = rows(&parts, number.is_multiple_of(MONEY)).await {
-            note::<store::Error>(Err(error), "rows");
-        }
+        note(rows, "rows");
     }
 }
 
 async fn rows(parts: &Parts, with_money: bool) -> Result<(), store::Error> {
     let (store, facts) = (&parts.store, &parts.metrics.facts);
     facts.tasks(&store.counts().await?);
+    let on: Vec<String> = parts.providers.status().into_iter().filter(|one| one.on).map(|one| one.provider).collect();
+    facts.blackouts(&on, &store.blackouts().await?, OffsetDateTime::now_utc());
     facts.budgets(&store.budget_sums().await?);
     if with_money {
         facts.money(&store.money_total().await?, &store.spent_today().await?);
@@ -40,18 +39,7 @@ async fn rows(parts: &Parts, with_money: bool) -> Result<(), store::Error> {
     Ok(())
 }
 
-/// Publishes how every provider that is switched on stands.
-async fn blackouts(parts: &Parts) {
-    let blackouts = parts.blackouts.now(&parts.store).await;
-    let now = OffsetDateTime::now_utc();
-    for status in parts.providers.status().iter().filter(|status| status.on) {
-        let since = blackouts.get(&status.provider);
-        let since = since.map(|blackout| Duration::try_from(now - blackout.since).unwrap_or_default());
-        parts.metrics.facts.blackout(&status.provider, since);
-    }
-}
-
-/// What could not be read keeps its last figure; readiness and the store's errors say that something is wrong.
+/// What cannot be read is shown for a while and then no more; the moment of its last reading is always there.
 fn note<E: std::fmt::Display>(read: Result<(), E>, what: &'static str) {
     if let Err(error) = read {
         tracing::debug!(%error, what, "the facts could not be read");

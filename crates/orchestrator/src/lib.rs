@@ -80,7 +80,8 @@ impl Service {
         let keys = |name: &str| config.provider_vars.get(name).cloned();
         let providers = providers::Providers::new(config.catalogue.clone(), &keys, &life.registry)?;
         let courier = deliver::courier().context("the couriers' HTTP client")?;
-        let metrics = metrics::Metrics::new(&life.registry)?;
+        let known: Vec<String> = config.catalogue.providers.iter().map(|provider| provider.name.clone()).collect();
+        let metrics = metrics::Metrics::new(&life.registry, &known)?;
         let (playbooks, recent, leases) =
             (playbooks::Playbooks::default(), recent::Recent::default(), Leases::default());
         let routes = routes::Routes::new(&config.roster, &providers);

@@ -15,7 +15,8 @@ use store::End;
 const ORDER_SECONDS: [f64; 15] =
     [1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3_600.0, 14_400.0, 43_200.0, 86_400.0, 172_800.0, 604_800.0];
 
-/// The orchestrator's metrics.
+/// The orchestrator's metrics. Orders that end elsewhere, by a master's cancellation or on the board, are counted by the
+/// gateway under the same names.
 pub(crate) struct Metrics {
     /// What is read for everybody.
     pub(crate) facts: Facts,
@@ -35,7 +36,44 @@ impl Metrics {
     ///
     /// # Errors
     /// When a name is taken.
-    pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub(crate) fn new(registry: &Registry, providers: &[String]) -> Result<Self, prometheus::Error> {
+        let metrics = Self::register(registry)?;
+        metrics.begin_at_nothing(providers);
+        Ok(metrics)
+    }
+
+    /// Shows every figure before its first event: an increase from nothing is invisible to Prometheus.
+    fn begin_at_nothing(&self, providers: &[String]) {
+        for state in [State::Completed, State::Failed] {
+            self.orders_ended.with_label_values(&[state.as_str()]);
+            self.order_seconds.with_label_values(&[state.as_str()]);
+        }
+        for cause in Cause::ALL {
+            self.orders_failed.with_label_values(&[cause.as_str()]);
+            self.asks_ended.with_label_values(&[cause.as_str()]);
+        }
+        for outcome in ["completed", "again", "held"] {
+            self.asks_ended.with_label_values(&[outcome]);
+        }
+        for outcome in ["completed", "again", Cause::Undelivered.as_str(), Cause::Internal.as_str()] {
+            self.deliveries_tried.with_label_values(&[outcome]);
+        }
+        for pace in [Pace::Now, Pace::Flex, Pace::Batch] {
+            for ordered in ["yes", "no"] {
+                self.paces.with_label_values(&[pace.as_str(), ordered]);
+            }
+        }
+        for what in HeldFor::ALL {
+            self.held.with_label_values(&[what.as_str()]);
+        }
+        for provider in providers {
+            for what in ["begun", "ended"] {
+                self.blackouts.with_label_values(&[provider.as_str(), what]);
+            }
+        }
+    }
+
+    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let labelled = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
             let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
             registry.register(Box::new(counter.clone()))?;
@@ -54,15 +92,14 @@ impl Metrics {
             "Blackouts of providers that began and ended.",
             &["provider", "what"],
         )?;
-        let orders_failed =
-            labelled("chavion_orchestrator_orders_failed_total", "Orders that failed, by cause.", &["cause"])?;
+        let orders_failed = labelled("chavion_orders_failed_total", "Orders that failed, by cause.", &["cause"])?;
         let takes = HistogramOpts::new(
             "chavion_orchestrator_order_seconds",
             "Time from an order's acceptance to its end, in seconds, by state.",
         );
         let order_seconds = HistogramVec::new(takes.buckets(ORDER_SECONDS.to_vec()), &["outcome"])?;
         registry.register(Box::new(order_seconds.clone()))?;
-        let orders_ended = counters("chavion_orchestrator_orders_ended_total", "Orders that ended, by state.")?;
+        let orders_ended = counters("chavion_orders_ended_total", "Orders that ended, by state.")?;
         let asks_ended = counters("chavion_orchestrator_asks_ended_total", "Asks that ended, by outcome.")?;
         let deliveries_tried =
             counters("chavion_orchestrator_deliveries_tried_total", "Deliveries that were tried, by outcome.")?;
@@ -71,14 +108,6 @@ impl Metrics {
             "Tasks that the sweep announced again because they sat too long.",
         )?;
         registry.register(Box::new(swept.clone()))?;
-        // A counter that begins at one is an increase that Prometheus does not see.
-        for state in State::ALL.iter().filter(|state| state.is_terminal()) {
-            orders_ended.with_label_values(&[state.as_str()]);
-        }
-        for cause in Cause::ALL {
-            orders_failed.with_label_values(&[cause.as_str()]);
-            asks_ended.with_label_values(&[cause.as_str()]);
-        }
         let facts = Facts::new(registry)?;
         Ok(Self {
             facts,

@@ -157,7 +157,7 @@ impl Next {
 }
 
 /// Returns how long ago an id was made: it is of version 7 and tells.
-fn age(id: Uuid) -> Duration {
+pub(crate) fn age(id: Uuid) -> Duration {
     let made = id.get_timestamp().map_or((0, 0), |at| at.to_unix());
     let now = OffsetDateTime::now_utc() - OffsetDateTime::UNIX_EPOCH;
     Duration::try_from(now).unwrap_or_default().saturating_sub(Duration::new(made.0, made.1))

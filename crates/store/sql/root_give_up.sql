@@ -12,3 +12,4 @@ set state = case when t.parent_id is null then 'failed' else 'cancelled' end, li
     reason = $2::text, lease_until = null, held_for = null, held_nanos = null, held_provider = null, ended_at = now(), settled_at = now()
 from alive
 where t.id = alive.id
+returning t.id

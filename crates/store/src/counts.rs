@@ -20,8 +20,8 @@ pub struct Counts {
     pub live: Vec<Count>,
     /// The age of the oldest of them.
     pub oldest_live: Option<Duration>,
-    /// How many of them are held, by what they wait for.
-    pub held: HashMap<HeldFor, i64>,
+    /// Those of them that are held, by what they wait for.
+    pub held: HashMap<HeldFor, HeldCount>,
 }
 
 /// How many tasks of one kind stand in one state.
@@ -34,6 +34,15 @@ pub struct Count {
     /// How many.
     pub count: i64,
     /// The age of the oldest; of queued ones, for how long the oldest that may be begun has been queued.
+    pub oldest: Duration,
+}
+
+/// How many tasks wait for one thing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HeldCount {
+    /// How many.
+    pub count: i64,
+    /// For how long the oldest has waited since it was ready.
     pub oldest: Duration,
 }
 
@@ -88,7 +97,9 @@ impl Store {
             let waiting = columns.next::<Option<i64>>()?.map_or(Duration::ZERO, milliseconds);
             counts.oldest_live = counts.oldest_live.max(Some(age));
             if let Some(held_for) = held_for.filter(|_| state == State::Held) {
-                *counts.held.entry(held_for).or_default() += count;
+                let held = counts.held.entry(held_for).or_default();
+                held.count += count;
+                held.oldest = held.oldest.max(waiting);
             }
             let oldest = if state == State::Queued { waiting } else { age };
             match counts.live.last_mut().filter(|last| last.kind == kind && last.state == state) {

@@ -63,7 +63,7 @@ pub use budget_read::{BudgetFilter, BudgetKey, BudgetPage, BudgetView, Period, S
 pub use cancel::{Cancelled, Retried, Retry};
 pub use claim::Claimed;
 pub use connect::{Options, Store};
-pub use counts::{Count, Counts, Day, Total};
+pub use counts::{Count, Counts, Day, HeldCount, Total};
 pub use error::Error;
 pub use facts::{BudgetSum, SpentToday};
 pub use finish::{Charge, End, Finished, Outcome};

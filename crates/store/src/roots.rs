@@ -11,12 +11,13 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 impl Store {
-    /// Ends an order that cannot be carried forward, without reading it: it fails, its live tasks are cancelled.
+    /// Ends an order that cannot be carried forward, without reading it: it fails, its live tasks are cancelled. Tells
+    /// whether it had not ended before.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn give_up(&self, root: Uuid, reason: &str) -> Result<(), Error> {
-        self.rows(&ROOT_GIVE_UP, &[&root, &text::clean(reason)]).await.map(drop)
+    pub async fn give_up(&self, root: Uuid, reason: &str) -> Result<bool, Error> {
+        self.rows(&ROOT_GIVE_UP, &[&root, &text::clean(reason)]).await.map(|ended| !ended.is_empty())
     }
 
     /// Returns the order of each of the tasks; what is not there any more is left out.

@@ -26,6 +26,15 @@ async fn a_command_completes_and_is_told() {
     life.stop.cancel();
 }
 
+/// What a counter has counted under a label's value.
+fn counted(life: &boot::Life, name: &str, value: &str) -> u64 {
+    let families = life.registry.gather();
+    let family = families.iter().find(|family| family.name() == name).unwrap();
+    let fits = |metric: &&prometheus::proto::Metric| metric.get_label().iter().any(|pair| pair.value() == value);
+    let sum: f64 = family.get_metric().iter().filter(fits).map(|metric| metric.get_counter().get_value()).sum();
+    format!("{sum:.0}").parse().unwrap()
+}
+
 async fn events(world: &World) -> Vec<String> {
     let range = world.bus.range(&bus::EVENTS, bus::EventId::START, 100).await.unwrap();
     range.events.into_iter().map(|(_, entry)| entry.kind).collect()
@@ -57,6 +66,10 @@ async fn bad_ends_have_their_cause() {
         assert!(row.result.is_null());
     }
     assert_eq!(world.until_acked().await, 6);
+    for (reason, most) in [("time", 1), ("memory", 1), ("processor", 1), ("unrunnable", 1), ("sandbox", 0)] {
+        assert_eq!(counted(&life, "chavion_executor_denials_total", reason), most, "{reason}");
+    }
+    assert_eq!(counted(&life, "chavion_executor_commands_total", "high"), 6, "a script is of level high");
     life.stop.cancel();
 }
 
@@ -184,5 +197,7 @@ async fn a_kernel_without_landlock_runs_nothing_and_says_so() {
     assert_eq!(row.cause.as_deref(), Some("unconfined"));
     assert!(row.reason.contains("files") && row.reason.contains("Landlock"), "{}", row.reason);
     assert_eq!(life.ready.report().missing, ["sandbox"]);
+    // The try at the start is no command.
+    assert_eq!(counted(&life, "chavion_executor_denials_total", "sandbox"), 1);
     life.stop.cancel();
 }

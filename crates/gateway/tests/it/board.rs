@@ -115,6 +115,9 @@ async fn of_many_ends_one_counts() {
     for (status, body) in answers.iter().filter(|(status, _)| *status != StatusCode::OK) {
         assert_eq!((status.as_u16(), &body["code"], &body["state"]), (409, &json!("already_ended"), &state));
     }
+    let (all, this) = ("", state.as_str().unwrap());
+    let counted = [all, this].map(|state| server.number("chavion_orders_ended_total", state));
+    assert!(counted.iter().all(|count| (count - 1.0).abs() < 0.1), "one end is counted: {counted:?}");
     server.stop().await;
 }
 
@@ -144,6 +147,7 @@ async fn cancel_and_retry_move_an_order_there_and_back() {
     }));
     let answers = retries.await;
     assert_eq!(answers.iter().filter(|(status, _)| *status == StatusCode::OK).count(), 1, "{answers:?}");
+    assert!((server.number("chavion_orders_ended_total", "cancelled") - 1.0).abs() < 0.1, "who cancels it counts it");
     assert_eq!(server.get(&path("status")).await["state"], "pending");
     let bus = server.servers.bus();
     bus.declare(&[bus::Topic::new("tasks.plan", "orchestrator")]);
