@@ -130,6 +130,9 @@ class Nginx:
         self.process = subprocess.Popen([self.start], env=self.env, stdout=open(self.log, "w"), stderr=subprocess.STDOUT, start_new_session=True)
         def listens():
             assert self.process.poll() is None, self.said()
+            # Before that, the one that only checks the configuration has the ports for a moment.
+            if "serving with the certificate" not in self.said():
+                return False
             with socket.socket() as s:
                 return s.connect_ex(("127.0.0.1", self.https)) == 0
         until("nginx listens", listens)
@@ -433,6 +436,13 @@ def a_renewed_certificate_is_taken_in_and_an_expired_one_is_named(n):
     assert n.call("/health").getheader("Strict-Transport-Security") == "max-age=31536000"
     with Nginx(os.path.join(n.folder, "again"), **n.more) as again:
         until("it says so", lambda: "EXPIRED" in again.said() or None)
+        assert "COMPOSE_PROFILES=acme" in again.said(), again.said()
+    # One of our own is made anew by who made it.
+    for name in ["fullchain.pem", "privkey.pem"]:
+        shutil.copy(f"{live}/{name}", f"{n.folder}/certificates/self/{name}")
+    with Nginx(os.path.join(n.folder, "again"), **dict(n.more, DOMAIN="")) as again:
+        until("it says so", lambda: "EXPIRED" in again.said() or None)
+        assert "docker compose up -d makes a new one" in again.said() and "acme" not in again.said(), again.said()
 
 
 def main():
