@@ -2,8 +2,9 @@
 //! Its main is the one that every service has.
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use boot::trace::{Past, Traceparent, Traces};
 use boot::{Common, ConfigError, Life, Program, Reader, Variable, Vars};
 use secrecy::ExposeSecret as _;
 
@@ -58,7 +59,11 @@ impl Config {
 struct Service {
     config: Config,
     stop: tokio_util::sync::CancellationToken,
+    traces: Traces,
 }
+
+/// Where another trace begins.
+const ELSEWHERE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 impl Service {
     fn build(config: Config, life: &Life) -> anyhow::Result<Self> {
@@ -83,7 +88,7 @@ impl Service {
             }
             _ => {}
         }
-        Ok(Self { config, stop })
+        Ok(Self { config, stop, traces: life.traces.clone() })
     }
 
     async fn run(self) -> anyhow::Result<()> {
@@ -108,6 +113,17 @@ impl Service {
         let seen = boot::trace::follow(&second, Some(&passed_on));
         second.in_scope(|| tracing::info!(%passed_on, %seen, "second hop"));
         drop(second);
+        // Known to the collector alone: without one it is not even made.
+        let third = tracing::info_span!(target: boot::trace::TARGET, "third_hop");
+        boot::trace::follow(&third, Some(&passed_on));
+        boot::trace::link(&third, Some(ELSEWHERE));
+        boot::trace::link(&third, Some("어긋난 글"));
+        third.in_scope(|| tracing::info!(made = !third.is_disabled(), "third hop"));
+        let elsewhere: Traceparent = ELSEWHERE.parse()?;
+        let began = SystemTime::now() - Duration::from_secs(7200);
+        let unseen = Past::first(elsewhere.unsampled(), "unseen", began);
+        let whole = Past::first(elsewhere, "whole", began).with("items", 3).linked([seen; 500]).failed(true);
+        [Past::below(&elsewhere, "part", began), unseen, whole].into_iter().for_each(|past| self.traces.tell(past));
         self.stop.cancelled().await;
         Ok(())
     }

@@ -21,6 +21,7 @@ use crate::process::ProcessFigures;
 use crate::signals::Signals;
 use crate::tasks::said;
 use crate::telemetry::Telemetry;
+use crate::trace::Traces;
 use crate::{Common, Readiness, Tasks};
 
 /// How long an embedded service may drain of which nothing else is said.
@@ -64,6 +65,8 @@ pub struct Life {
     pub stop: CancellationToken,
     /// The tasks that the service owns.
     pub tasks: Tasks,
+    /// Where spans are told that are over.
+    pub traces: Traces,
     /// The admin port's address; `None` when the service is embedded.
     pub admin: Option<SocketAddr>,
     drain: Duration,
@@ -92,7 +95,9 @@ impl Life {
         let refused = |source| StartError::Admin { addr: common.admin_addr, source };
         let listener = TcpListener::bind(common.admin_addr).await.map_err(refused)?;
         let addr = listener.local_addr().map_err(refused)?;
-        let telemetry = Some(Telemetry::start(service, common, metrics.spans_lost.clone())?);
+        let telemetry = Telemetry::start(service, common, metrics.spans_lost.clone())?;
+        life.traces = telemetry.traces();
+        let telemetry = Some(telemetry);
         let mut background = JoinSet::new();
         background.spawn(signals.obey(life.stop.clone()));
         let admin = Admin {
@@ -119,6 +124,7 @@ impl Life {
             ready: Readiness::new(stop.clone()),
             tasks: Tasks::new(stop.clone()),
             stop,
+            traces: Traces::default(),
             admin: None,
             drain: EMBEDDED_DRAIN,
             stopped_at: Arc::default(),
@@ -126,11 +132,11 @@ impl Life {
         }
     }
 
-    /// Begins the life of a service inside this one's process: as [`Life::embedded`], with this life's stop and as much
-    /// time to drain as it has.
+    /// Begins the life of a service inside this one's process: as [`Life::embedded`], with this life's stop, its traces
+    /// and as much time to drain as it has.
     #[must_use]
     pub fn within(&self, service: &'static str) -> Self {
-        Self { drain: self.drain, ..Self::embedded(service, self.stop.clone()) }
+        Self { drain: self.drain, traces: self.traces.clone(), ..Self::embedded(service, self.stop.clone()) }
     }
 
     /// Runs the service, and cuts it when it has not returned within the drain time after the stop.

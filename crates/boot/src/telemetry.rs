@@ -7,13 +7,14 @@ use std::time::Duration;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use prometheus::IntCounter;
-use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::filter::{EnvFilter, FilterExt as _, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::format::{DefaultFields, JsonFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
 use crate::line::Line;
+use crate::trace::{self, Traces};
 use crate::{Common, LogFormat, StartError};
 
 /// How long the last spans may take to leave.
@@ -23,6 +24,7 @@ const FLUSH: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(crate) struct Telemetry {
     spans: Option<SdkTracerProvider>,
+    traces: Traces,
 }
 
 impl Telemetry {
@@ -30,6 +32,8 @@ impl Telemetry {
     pub(crate) fn start(service: &'static str, common: &Common, lost: IntCounter) -> Result<Self, StartError> {
         let line = Line { service, replica: common.replica.clone(), format: common.log_format };
         let filter = EnvFilter::try_new(&common.log).map_err(|error| StartError::Telemetry(error.to_string()))?;
+        let filter =
+            filter.and(filter_fn(|span| span.target() != trace::TARGET).with_max_level_hint(LevelFilter::TRACE));
         let logs = match common.log_format {
             LogFormat::Json => fmt::layer()
                 .with_writer(io::stderr)
@@ -45,25 +49,34 @@ impl Telemetry {
                 .with_filter(filter)
                 .boxed(),
         };
-        let spans = match &common.otlp {
-            Some(endpoint) => Some(crate::otlp::pipeline(endpoint, service, &common.replica, lost)?),
-            None => None,
+        let (spans, traces) = match &common.otlp {
+            Some(endpoint) => {
+                let (provider, queue) = crate::otlp::pipeline(endpoint, service, &common.replica, lost)?;
+                (Some(provider), Traces::to(queue))
+            }
+            None => (None, Traces::default()),
         };
-        // The level of spans is fixed: quieter logs must not tear holes into traces.
-        let traces = spans.as_ref().map(|provider| {
+        // The level of spans is fixed: quieter logs must not tear holes into traces. A layer that is not there must say
+        // that it wants nothing: without a filter of its own it would be taken for one that wants everything.
+        let level = if spans.is_some() { LevelFilter::INFO } else { LevelFilter::OFF };
+        let layer = spans.as_ref().map(|provider| {
             tracing_opentelemetry::layer()
-                .with_tracer(provider.tracer("chavion"))
+                .with_tracer(provider.tracer(crate::otlp::SCOPE))
                 .with_location(false)
                 .with_threads(false)
-                .with_filter(LevelFilter::INFO)
         });
         tracing_subscriber::registry()
             .with(logs)
-            .with(traces)
+            .with(layer.with_filter(level))
             .try_init()
             .map_err(|error| StartError::Telemetry(error.to_string()))?;
         log_panics();
-        Ok(Self { spans })
+        Ok(Self { spans, traces })
+    }
+
+    /// Returns where spans are told that are over.
+    pub(crate) fn traces(&self) -> Traces {
+        self.traces.clone()
     }
 
     /// Sends what is left, waiting a bounded time.

@@ -1,6 +1,14 @@
 //! The W3C trace context, by which one order is one trace across HTTP, rows and streams.
 //! Refuses to know where spans go: without a collector, what came in is passed on.
+//!
+//! A trace has one tree of spans. What belongs to several traces (a batch of many orders' asks, a slice of them) has a
+//! span in one and links to the others.
 
+mod past;
+
+pub use past::{Past, Traces};
+
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -11,6 +19,12 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 tokio::task_local! {
     static CARRIED: Traceparent;
 }
+
+/// The target of spans that go to the collector alone: without one they are never made, and no log line shows them.
+/// Crates that do not know this one write the word itself.
+pub const TARGET: &str = "otlp";
+/// The most links of one span, as OpenTelemetry has it.
+pub const MOST_LINKS: usize = 128;
 
 /// The trace that something belongs to and the span that caused it, as in the HTTP header `traceparent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +52,27 @@ impl Traceparent {
         format!("{:032x}", self.trace)
     }
 
+    /// Returns the trace that is known by an id of ours, at its first span: whoever knows the id can link to it and put
+    /// spans below it, before and after that span was told.
+    #[must_use]
+    pub fn named(id: u128) -> Self {
+        // Ids of version 7 are random in their low bits.
+        let low = u64::try_from(id & u128::from(u64::MAX)).unwrap_or(1);
+        Self { trace: id.max(1), span: low.max(1), sampled: true }
+    }
+
+    /// The same, but what follows it is not collected.
+    #[must_use]
+    pub const fn unsampled(self) -> Self {
+        Self { sampled: false, ..self }
+    }
+
+    /// Tells whether both belong to one trace.
+    #[must_use]
+    pub const fn shares_trace(&self, other: &Self) -> bool {
+        self.trace == other.trace
+    }
+
     fn of(context: &SpanContext) -> Option<Self> {
         context.is_valid().then(|| Self {
             trace: u128::from_be_bytes(context.trace_id().to_bytes()),
@@ -47,9 +82,17 @@ impl Traceparent {
     }
 
     fn remote(self) -> SpanContext {
+        self.context(true)
+    }
+
+    fn local(self) -> SpanContext {
+        self.context(false)
+    }
+
+    fn context(self, remote: bool) -> SpanContext {
         let flags = if self.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
         let (trace, span) = (TraceId::from(self.trace), SpanId::from(self.span));
-        SpanContext::new(trace, span, flags, true, TraceState::default())
+        SpanContext::new(trace, span, flags, remote, TraceState::default())
     }
 }
 
@@ -102,6 +145,29 @@ pub async fn scope<F: Future>(span: Span, incoming: Option<&str>, future: F) -> 
     CARRIED.scope(carried, future).instrument(span).await
 }
 
+/// Links a span to something in another trace: the reader of one finds the other. Nothing without a collector, and for
+/// a text that is no traceparent.
+pub fn link(span: &Span, to: Option<&str>) {
+    if !span.is_disabled()
+        && let Some(to) = to.and_then(|text| text.parse::<Traceparent>().ok())
+    {
+        span.add_link(to.remote());
+    }
+}
+
+/// Links a span to several, as far as a span has room.
+pub fn link_all(span: &Span, to: &[Traceparent]) {
+    to.iter().take(MOST_LINKS).for_each(|to| span.add_link(to.remote()));
+}
+
+/// Returns the traceparents among the texts, each once, at most [`MOST_LINKS`].
+#[must_use]
+pub fn distinct<'a>(texts: impl IntoIterator<Item = Option<&'a str>>) -> Vec<Traceparent> {
+    let mut seen = HashSet::new();
+    let parsed = texts.into_iter().flatten().filter_map(|text| text.parse::<Traceparent>().ok());
+    parsed.filter(|to| seen.insert((to.trace, to.span))).take(MOST_LINKS).collect()
+}
+
 /// Returns what to write into a row, an entry or a header now: the current span where a collector is configured,
 /// else what [`scope`] was given, else a new trace.
 #[must_use]
@@ -124,7 +190,7 @@ fn of_span(span: &Span) -> Option<Traceparent> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Traceparent, current, follow, scope};
+    use super::{MOST_LINKS, Traceparent, current, distinct, follow, scope};
 
     const GOOD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -155,6 +221,23 @@ mod tests {
         let made = Traceparent::generate();
         assert_eq!(made.to_string().parse(), Ok(made));
         assert_ne!(made.trace_id(), Traceparent::generate().trace_id());
+    }
+
+    #[test]
+    fn an_id_names_its_trace_and_the_first_span() {
+        let id = 0x0198_2f35_77b3_74da_a3ce_929d_0e0e_4736;
+        let named = Traceparent::named(id);
+        assert_eq!(named.to_string(), "00-01982f3577b374daa3ce929d0e0e4736-a3ce929d0e0e4736-01");
+        assert_eq!(named.unsampled().to_string(), "00-01982f3577b374daa3ce929d0e0e4736-a3ce929d0e0e4736-00");
+        assert_eq!(Traceparent::named(0).to_string().parse(), Ok(Traceparent::named(0)), "never an invalid one");
+    }
+
+    #[test]
+    fn links_are_few_and_each_is_one() {
+        let many: Vec<String> = (1..=500).map(|n| Traceparent::named(n).to_string()).collect();
+        let twice = many.iter().chain(&many).map(|text| Some(text.as_str()));
+        assert_eq!(distinct(twice).len(), MOST_LINKS);
+        assert_eq!(distinct([Some(GOOD), None, Some("추적"), Some(GOOD)]), [GOOD.parse().unwrap()]);
     }
 
     #[tokio::test]
