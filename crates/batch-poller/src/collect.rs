@@ -2,6 +2,7 @@
 //! A death in between costs a lease's time: the sweep queues the task again. Refuses to make batches.
 
 use crate::{AGAIN, Parts, money::wait_for, route::Facts, route::Way, topics::News};
+use boot::trace;
 use bus::Delivery;
 use domain::task::{Kind, State};
 use std::{collections::HashSet, sync::Arc};
@@ -64,7 +65,10 @@ async fn portion(parts: &Parts, ids: &[Uuid]) -> Result<(), store::Error> {
     if claimed.is_empty() {
         return Ok(());
     }
-    let span = tracing::info_span!("collect", asks = claimed.len());
+    let span = tracing::info_span!("collect", otel.kind = "consumer", asks = claimed.len());
+    if parts.traces.are_on() {
+        trace::link_all(&span, &trace::distinct(claimed.iter().map(|task| task.traceparent.as_deref())));
+    }
     tracing::Instrument::instrument(lay_down(parts, &claimed), span).await
 }
 

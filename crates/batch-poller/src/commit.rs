@@ -1,15 +1,17 @@
 //! Commits a slice of ended items in one statement, and tells whom it concerns.
 
-use crate::{Parts, money, topics::News};
+use crate::{Parts, money, topics::News, traced};
 use domain::task::State;
 use store::{BatchRow, ItemEnd, ItemThen, Settled};
+use tracing::Instrument as _;
 
 /// Commits ends; false when another replica has the batch. An end that was committed before changes nothing.
 pub(crate) async fn commit(parts: &Parts, row: &BatchRow, ends: &[ItemEnd]) -> Result<bool, store::Error> {
     if ends.is_empty() {
         return Ok(true);
     }
-    let settled = parts.store.batch_settle(row.id, row.hold, ends).await?;
+    let span = traced::slice(ends);
+    let settled = parts.store.batch_settle(row.id, row.hold, ends).instrument(span.clone()).await?;
     if settled.is_empty() {
         // All of them had ended, or the batch is not ours any more: a renewal tells which.
         let held = [(row.id, row.hold)];
@@ -29,6 +31,8 @@ pub(crate) async fn commit(parts: &Parts, row: &BatchRow, ends: &[ItemEnd]) -> R
         }
     }
     parts.metrics.settled(&row.provider, ends, &settled);
+    traced::settled(parts, row, (ends, &settled), &span);
+    drop(span);
     if ends.iter().any(|end| matches!(end.then, ItemThen::Correct { .. })) {
         money::recheck(parts, ends, &settled).await;
     }

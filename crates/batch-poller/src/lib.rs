@@ -23,13 +23,14 @@ mod route;
 mod settle;
 mod submit;
 mod topics;
+mod traced;
 mod verdict;
 mod work;
 
 pub use config::Config;
 
 use anyhow::bail;
-use boot::{Life, Part};
+use boot::{Life, Part, trace::Traces};
 use bus::{Bus, ConsumerOptions};
 use keep::Kept;
 use metrics::Metrics;
@@ -53,6 +54,7 @@ struct Parts {
     portions: Portions,
     kept: Kept,
     metrics: Metrics,
+    traces: Traces,
     stop: CancellationToken,
     /// Cancelled when this replica has no time left.
     cut: CancellationToken,
@@ -104,6 +106,7 @@ impl Service {
             portions: Portions::default(),
             kept: Kept::default(),
             metrics,
+            traces: life.traces.clone(),
             stop: life.stop.clone(),
             cut: CancellationToken::new(),
             wake: Notify::new(),

@@ -61,6 +61,8 @@ async fn running(parts: &Parts, row: &mut BatchRow, batches: &Batches, job: Batc
         return Ok(Step::Lost);
     }
     if moved {
+        row.remote_state = Some(polled.remote_state);
+        row.done_items = done.or(row.done_items);
         let mut news = News::default();
         news.batch(row.id, BatchState::Running);
         news.tell(&parts.bus).await;
@@ -114,6 +116,8 @@ async fn ended(parts: &Parts, row: &mut BatchRow, job: BatchJob) -> Result<Step,
     tracing::info!(state = end.remote_state, "the provider has ended the batch");
     parts.metrics.took(&row.provider, age(started(row)));
     row.state = BatchState::Ended;
+    row.done_items = end.done.or(row.done_items);
+    row.remote_state = Some(end.remote_state);
     row.ended_at = Some(OffsetDateTime::now_utc());
     row.output_file = end.output_file.or(row.output_file.take());
     row.error_file = end.error_file.or(row.error_file.take());

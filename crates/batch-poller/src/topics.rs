@@ -1,5 +1,6 @@
 //! The streams that the batch-poller reads and writes, and who is told what.
 
+use crate::traced;
 pub(crate) use bus::EVENTS;
 use bus::{Bus, Entry, Lane, Topic};
 use domain::{
@@ -50,7 +51,8 @@ impl News {
 
     /// The feed hears that a batch has moved, or has news.
     pub(crate) fn batch(&mut self, id: Uuid, state: BatchState) {
-        self.events.push(Entry::new(id, format!("batch.{state}"), None));
+        let trace = traced::of(id).to_string();
+        self.events.push(Entry::new(id, format!("batch.{state}"), Some(trace)));
     }
 
     /// The feed hears that a provider cannot serve, or can again.

@@ -1,7 +1,8 @@
 //! Works on one batch that this replica has taken: one step after the other, each committed before the next, until
 //! the batch has to wait or is done. A death between two steps costs a lease's time and nothing else.
 
-use crate::{AGAIN, Parts, clean, poll, settle, submit};
+use crate::{AGAIN, Parts, clean, poll, settle, submit, traced};
+use boot::trace;
 use domain::batch::{BatchState, poll_delay};
 use std::{sync::Arc, time::Duration};
 use store::BatchRow;
@@ -32,9 +33,11 @@ impl Step {
 pub(crate) async fn work(parts: Arc<Parts>, row: BatchRow) {
     let (id, hold) = (row.id, row.hold);
     let span = tracing::info_span!("batch", batch = %id, provider = row.provider, hold);
+    // What is shown of it is put below its trace's first span step by step: most looks see nothing new.
+    let unseen = traced::of(id).unsampled().to_string();
     let lost = parts.kept.hold(id, hold);
     tokio::select! {
-        () = drive(&parts, row).instrument(span) => {}
+        () = trace::scope(span, Some(&unseen), drive(&parts, row)) => {}
         () = lost.cancelled() => {}
         () = parts.cut.cancelled() => {}
     }
@@ -53,7 +56,12 @@ async fn drive(parts: &Parts, mut row: BatchRow) {
             BatchState::Ended => "settle",
             BatchState::Settled | BatchState::Failed => "clean",
         };
-        match step(parts, &mut row).instrument(tracing::info_span!("step", verb)).await {
+        let (before, span) = (traced::Before::of(&row), traced::step(&row, verb));
+        let stepping = step(parts, &mut row).instrument(span.clone());
+        let stepped = stepping.instrument(tracing::info_span!("step", verb)).await;
+        traced::stepped(parts, &row, &span, before, stepped.as_ref().map_err(|_| ())).await;
+        drop(span);
+        match stepped {
             Ok(Step::Next) => {}
             Ok(Step::Rest(wait, note)) => return release(parts, &row, wait, note).await,
             Ok(Step::Over) => return,

@@ -19,6 +19,7 @@ use sandbox::{Ended, Error, Limits, Spec};
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 use store::{Claimed, End, Finished, Outcome};
 use tokio_util::sync::CancellationToken;
+use tracing::{Span, field::Empty};
 use uuid::Uuid;
 
 /// Claims a slice in one statement and runs each of its commands on its own.
@@ -37,7 +38,15 @@ pub(crate) async fn handle(parts: Arc<Parts>, slice: Vec<Delivery>) {
         let parts = Arc::clone(&parts);
         let kill = parts.leases.hold(task.id, task.attempt);
         parts.clone().life.tasks.spawn("command", async move {
-            let span = tracing::info_span!("command", task = %task.id, attempt = task.attempt);
+            let span = tracing::info_span!(
+                "command",
+                otel.kind = "consumer",
+                otel.status_code = Empty,
+                task = %task.id,
+                step = task.step.as_deref(),
+                attempt = task.attempt,
+                outcome = Empty,
+            );
             trace::scope(span, task.traceparent.as_deref(), execute(&parts, &task, &kill)).await;
             parts.leases.release(task.id, task.attempt);
             delivery.ack();
@@ -99,6 +108,10 @@ async fn execute(parts: &Parts, task: &Claimed, kill: &CancellationToken) {
     };
     let finished = finish(parts, &outcome).await;
     parts.metrics.ended(level, (!finished.is_empty()).then_some(&outcome.end));
+    Span::current().record("outcome", outcome::word(&outcome.end));
+    if matches!(outcome.end, End::Failed(_)) {
+        Span::current().record("otel.status_code", "error");
+    }
     tracing::info!(outcome = outcome::word(&outcome.end), moved = !finished.is_empty(), "command ended");
     tell(parts, task, &finished).await;
 }

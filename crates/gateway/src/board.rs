@@ -17,9 +17,11 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
 };
+use boot::trace::{self, Past, Traceparent};
 use domain::task::{Kind, State};
 use serde_json::{Value, json};
 use store::{ClaimedOpen, MovedOpen, Task};
+use tracing::Span;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -90,6 +92,7 @@ pub(crate) async fn claim(
     let id = id_of(&request)?;
     once(&gateway, &caller, asked, async || match gateway.store.claim_open(id, &agent).await? {
         ClaimedOpen::Won(task) => {
+            trace::link(&Span::current(), task.traceparent.as_deref());
             gateway.announcer.event(id, State::InProgress, Some(&*facts.traceparent));
             Ok(shown(task))
         }
@@ -247,11 +250,27 @@ async fn spoken(gateway: &Gateway, id: Uuid, moved: MovedOpen) -> Result<Done, P
             if task.state.is_terminal() && task.parent_id.is_none() {
                 gateway.metrics.ended(task.state);
             }
+            show(gateway, &task);
             Ok(shown(task))
         }
         MovedOpen::Taken { by } => Err(taken(&by)),
         MovedOpen::NotOpen { state, kind } => Err(not_open(gateway, id, kind, state).await),
         MovedOpen::Unknown => Err(Problem::unknown_task(id)),
+    }
+}
+
+/// Links the agent's request with the trace of the order; that one gets a span for the agent's work, when it is over.
+fn show(gateway: &Gateway, task: &Task) {
+    trace::link(&Span::current(), task.traceparent.as_deref());
+    let order = task.traceparent.as_deref().and_then(|text| text.parse::<Traceparent>().ok());
+    if let Some(order) = order.filter(|_| gateway.traces.are_on() && task.state.is_terminal()) {
+        let work = Past::below(&order, "open task", task.started_at.unwrap_or(task.created_at).into())
+            .with("task", task.id.to_string())
+            .with("agent", task.agent.clone().unwrap_or_default())
+            .with("outcome", task.state.as_str())
+            .linked([trace::current()])
+            .failed(task.state == State::Failed);
+        gateway.traces.tell(work);
     }
 }
 

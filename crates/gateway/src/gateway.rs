@@ -25,6 +25,8 @@ pub(crate) struct Gateway {
     pub(crate) status: Kept,
     /// What is counted.
     pub(crate) metrics: Metrics,
+    /// Where spans are told that are over.
+    pub(crate) traces: boot::trace::Traces,
     /// The WebSockets that are open.
     pub(crate) sockets: TaskTracker,
     /// Whether the schema was checked and a master key exists.

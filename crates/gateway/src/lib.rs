@@ -114,6 +114,7 @@ impl Service {
             in_flight: InFlight::default(),
             status: status::Kept::default(),
             metrics,
+            traces: life.traces.clone(),
             sockets: TaskTracker::new(),
             started: has_started,
             stop: life.stop.clone(),

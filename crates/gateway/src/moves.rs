@@ -14,10 +14,12 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
 };
+use boot::trace::{self, Past, Traceparent};
 use domain::task::{Kind, Priority, State};
 use serde::Serialize;
 use serde_json::{Value, json};
 use store::{Cancelled, Retry};
+use tracing::Span;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -91,6 +93,9 @@ pub(crate) async fn cancel(
             Cancelled::AlreadyEnded { .. } => return Err(ended(&gateway, id).await),
             Cancelled::Unknown => return Err(Problem::unknown_task(id)),
         };
+        if gateway.traces.are_on() {
+            show(&gateway, root_id, ids.contains(&root_id)).await;
+        }
         let traceparent = Some(&*facts.traceparent);
         for cancelled in &ids {
             gateway.announcer.event(*cancelled, State::Cancelled, traceparent);
@@ -105,6 +110,21 @@ pub(crate) async fn cancel(
         Ok(Done::ok(json!(shown), Some(root_id)))
     })
     .await
+}
+
+/// Links the request with the order's trace, in which the order ends when nothing of it is left.
+async fn show(gateway: &Gateway, root_id: Uuid, over: bool) {
+    let Ok(Some(root)) = gateway.store.task(root_id).await else { return };
+    trace::link(&Span::current(), root.traceparent.as_deref());
+    let order = root.traceparent.as_deref().and_then(|text| text.parse::<Traceparent>().ok());
+    if let Some(order) = order.filter(|_| over) {
+        let whole = Past::below(&order, "order", root.created_at.into())
+            .with("task", root_id.to_string())
+            .with("playbook", root.playbook.unwrap_or_default())
+            .with("outcome", State::Cancelled.as_str())
+            .linked([trace::current()]);
+        gateway.traces.tell(whole);
+    }
 }
 
 /// Begins a failed or cancelled order again, from what failed: what was completed is not paid for twice.
@@ -144,6 +164,7 @@ pub(crate) async fn retry(
             Retry::Unknown => return Err(Problem::unknown_task(id)),
         };
         let traceparent = retried.traceparent.as_deref();
+        trace::link(&Span::current(), traceparent);
         if retried.kind == Kind::Plan {
             gateway.announcer.task(PLAN, retried.priority, id, retried.kind.as_str(), traceparent);
         }

@@ -20,17 +20,20 @@ use actix_web::{
     middleware::Next,
     web::Data,
 };
+use boot::trace::{Past, Traceparent};
 use std::{
     future::{Ready, ready},
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
-use tracing::Instrument;
+use tracing::{Instrument, field::Empty};
 use uuid::Uuid;
 
 /// The header that carries the request id, in and out.
 pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// By this header nginx says that it has begun the trace, and when: see nginx/nginx.conf.
+static TRACE_BEGAN: HeaderName = HeaderName::from_static("x-trace-began");
 
 /// One method of one address, as the table in `routes` has it.
 #[derive(Debug, Clone, Copy)]
@@ -88,9 +91,12 @@ pub(crate) async fn around(
     let request_id = request_id(http.headers());
     let span = tracing::info_span!(
         "request",
+        otel.name = %format_args!("{} {}", http.method(), endpoint.path),
         otel.kind = "server",
+        otel.status_code = Empty,
         http.request.method = %http.method(),
         http.route = endpoint.path,
+        http.response.status_code = Empty,
         request_id = %request_id,
     );
     let incoming = http.headers().get(&TRACEPARENT).and_then(|value| value.to_str().ok());
@@ -109,7 +115,14 @@ pub(crate) async fn around(
     }
     dress(response.headers_mut(), &facts);
     let status = response.status().as_u16();
+    span.record("http.response.status_code", status);
+    if response.status().is_server_error() {
+        span.record("otel.status_code", "error");
+    }
     gateway.metrics.answered(endpoint.path, endpoint.method, status, started.elapsed());
+    if gateway.traces.are_on() {
+        edge(&gateway, endpoint, &response);
+    }
     tracing::debug!(
         method = %response.request().method(),
         path = response.request().path(),
@@ -118,6 +131,28 @@ pub(crate) async fn around(
         "answered"
     );
     Ok(response)
+}
+
+/// Tells the span of an nginx that has begun the trace; it cannot do so itself, and every trace would lack its root.
+fn edge(gateway: &Gateway, endpoint: Endpoint, response: &ServiceResponse<BoxBody>) {
+    let headers = response.request().headers();
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let trace = text(&TRACEPARENT).and_then(|text| text.parse::<Traceparent>().ok());
+    let (Some(trace), Some(began)) = (trace, text(&TRACE_BEGAN).and_then(came_in)) else { return };
+    let span = Past::first(trace, format!("nginx {} {}", endpoint.method, endpoint.path), began)
+        .server()
+        .with("http.request.method", endpoint.method)
+        .with("http.route", endpoint.path)
+        .with("http.response.status_code", i64::from(response.status().as_u16()))
+        .failed(response.status().is_server_error());
+    gateway.traces.tell(span);
+}
+
+/// Reads when a request came in: the time at which nginx passed it on, less what it took until then, in seconds.
+fn came_in(text: &str) -> Option<SystemTime> {
+    let (at, took) = text.split_once('-')?;
+    let seconds = |text: &str| text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    SystemTime::UNIX_EPOCH.checked_add(seconds(at)?.checked_sub(seconds(took)?)?)
 }
 
 async fn answer(
@@ -203,7 +238,17 @@ fn dress(headers: &mut HeaderMap, facts: &Facts) {
 
 #[cfg(test)]
 mod tests {
-    use super::is_sane;
+    use super::{came_in, is_sane};
+    use std::time::{Duration, SystemTime};
+
+    #[test]
+    fn nginx_says_when_a_request_came_in() {
+        let came = came_in("1795253794.125-0.125").unwrap();
+        assert_eq!(came.duration_since(SystemTime::UNIX_EPOCH), Ok(Duration::from_secs(1_795_253_794)));
+        for bad in ["", "-", "1795253794.1", "1-2", "어제-0", "-1-0", "NaN-0", "inf-0", "1e300-0"] {
+            assert_eq!(came_in(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn a_request_id_is_kept_only_when_it_can_do_no_harm() {

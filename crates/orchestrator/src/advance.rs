@@ -8,7 +8,7 @@
 use crate::{
     AGAIN, Parts,
     next::{Next, Opened, age},
-    topics,
+    topics, traced,
 };
 use boot::Tasks;
 use bus::Delivery;
@@ -18,7 +18,7 @@ use domain::{
     task::{Cause, State},
 };
 use serde_json::Value;
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::SystemTime};
 use store::{End, Finished, Outcome};
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
@@ -146,6 +146,7 @@ async fn until_settled(parts: &Parts, jobs: &[Job]) -> Result<(), store::Error> 
 }
 
 async fn once(parts: &Parts, jobs: &[Job]) -> Result<(), store::Error> {
+    let told = traced::Slice { began: SystemTime::now(), jobs };
     let mut roots: Vec<Uuid> = jobs.iter().map(|job| job.root).collect();
     roots.sort_unstable();
     roots.dedup();
@@ -153,7 +154,9 @@ async fn once(parts: &Parts, jobs: &[Job]) -> Result<(), store::Error> {
     let transaction = parts.store.begin(&roots, &outcomes).await?;
     let mut next = Next::default();
     for done in &transaction.finished {
-        next.events.push(topics::event(done.id, done.state, None));
+        let tree = transaction.trees.iter().find(|tree| tree.root.id == done.root_id);
+        let trace = tree.and_then(|tree| tree.root.traceparent.as_deref());
+        next.events.push(topics::event(done.id, done.state, trace));
     }
     let mut plans = Vec::new();
     let mut wanted = Vec::new();
@@ -176,7 +179,9 @@ async fn once(parts: &Parts, jobs: &[Job]) -> Result<(), store::Error> {
         next.take(opened, decision::advance(&opened.plan(parts, &facts), &opened.children, &results));
     }
     drop(plans);
+    let spans = told.spans(parts, &transaction, &next.writes);
     transaction.commit(&next.writes).await?;
+    spans.into_iter().for_each(|span| parts.traces.tell(span));
     for (id, result) in brought {
         parts.recent.keep(id, result);
     }

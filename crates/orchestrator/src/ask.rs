@@ -6,7 +6,7 @@ use crate::{
     advance::{Advancer, Job},
     answer::{self, Spent},
     routes::provider,
-    spend, topics,
+    spend, topics, traced,
 };
 use boot::{Tasks, trace};
 use bus::Delivery;
@@ -18,6 +18,7 @@ use domain::{
 use std::{collections::HashMap, sync::Arc};
 use store::{Charge, Claimed, End, Outcome};
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
 use uuid::Uuid;
 
 /// Claims a slice in one statement and asks each on its own.
@@ -37,7 +38,17 @@ pub(crate) async fn handle(parts: Arc<Parts>, advancer: Advancer, tasks: Tasks, 
         let (parts, advancer) = (Arc::clone(&parts), advancer.clone());
         tasks.spawn("ask", async move {
             let (lost, cut) = (parts.leases.hold(task.id, task.attempt), parts.leases.end());
-            let span = tracing::info_span!("ask", task = %task.id, agent = task.agent.as_deref());
+            let span = tracing::info_span!(
+                "ask",
+                otel.kind = "consumer",
+                otel.status_code = Empty,
+                task = %task.id,
+                agent = task.agent.as_deref(),
+                step = task.step.as_deref(),
+                attempt = task.attempt,
+                outcome = Empty,
+                cause = Empty,
+            );
             let outcome = tokio::select! {
                 outcome = trace::scope(span, task.traceparent.as_deref(), ask(&parts, &task, &lost)) => outcome,
                 // The drain ends: whoever comes next asks again at once instead of waiting for the lease.
@@ -95,6 +106,7 @@ async fn ask(parts: &Parts, task: &Claimed, lost: &CancellationToken) -> Outcome
         }
     };
     parts.metrics.asked(&end);
+    traced::ended(&end);
     let charge = spent.model.as_deref().map(|model| Charge {
         agent: task.agent.clone(),
         provider: provider(model).to_owned(),

@@ -4,7 +4,7 @@
 use crate::{
     Parts,
     advance::{Advancer, Job},
-    ask, webhook,
+    ask, traced, webhook,
 };
 use boot::{Tasks, trace};
 use bus::Delivery;
@@ -16,6 +16,7 @@ use domain::{
 use secrecy::ExposeSecret as _;
 use std::{sync::Arc, time::Duration};
 use store::{Claimed, End, Outcome};
+use tracing::{Instrument as _, Span, field::Empty};
 
 /// How often a delivery is tried; with the pauses below the last try comes some five minutes after the first.
 /// The order is completed only then, so that its tree tells whether the report arrived.
@@ -50,7 +51,15 @@ pub(crate) async fn handle(parts: Arc<Parts>, advancer: Advancer, tasks: Tasks, 
         let (parts, advancer) = (Arc::clone(&parts), advancer.clone());
         tasks.spawn("deliver", async move {
             let lost = parts.leases.hold(task.id, task.attempt);
-            let span = tracing::info_span!("deliver", task = %task.id);
+            let span = tracing::info_span!(
+                "deliver",
+                otel.kind = "consumer",
+                otel.status_code = Empty,
+                task = %task.id,
+                attempt = task.attempt,
+                outcome = Empty,
+                cause = Empty,
+            );
             let end = tokio::select! {
                 end = trace::scope(span, task.traceparent.as_deref(), deliver(&parts, &task)) => end,
                 // Cancelled, taken over, or the drain ends: whether it arrived is not known, so it is tried again.
@@ -69,7 +78,17 @@ async fn deliver(parts: &Parts, task: &Claimed) -> End {
         return End::Failed(Failure::new(Cause::Internal, "the row's work does not belong to a courier"));
     };
     let Deliver::Webhook { url } = &work.target;
-    match post(parts, task, work, url).await {
+    // Its address may hold a capability: it is in no span.
+    let span = tracing::info_span!(
+        target: trace::TARGET,
+        "webhook",
+        otel.name = "POST webhook",
+        otel.kind = "client",
+        otel.status_code = Empty,
+        http.request.method = "POST",
+        http.response.status_code = Empty,
+    );
+    let end = match post(parts, task, work, url).instrument(span).await {
         Ok(()) => End::Completed { result: serde_json::json!({ "text": "delivered" }) },
         Err(Miss::Final(reason)) => End::Failed(Failure::new(Cause::Undelivered, reason)),
         Err(Miss::Passing(reason)) if task.attempt >= TRIES => {
@@ -80,7 +99,9 @@ async fn deliver(parts: &Parts, task: &Claimed) -> End {
             let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings));
             End::Again { not_before_ms: i64::try_from(pause.as_millis()).unwrap_or(i64::MAX), reason }
         }
-    }
+    };
+    traced::ended(&end);
+    end
 }
 
 /// Why a delivery did not arrive. Reasons name no URL: it may hold a capability.
@@ -108,8 +129,15 @@ async fn post(parts: &Parts, task: &Claimed, work: &DeliverWork, url: &str) -> R
         .header("webhook-timestamp", timestamp.to_string())
         .header("webhook-signature", signature)
         .header("traceparent", trace::current().to_string());
-    let answer = request.body(body).send().await.map_err(|error| Miss::Passing(describe(&error)))?;
+    let answer = request.body(body).send().await.map_err(|error| {
+        Span::current().record("otel.status_code", "error");
+        Miss::Passing(describe(&error))
+    })?;
     let status = answer.status();
+    Span::current().record("http.response.status_code", status.as_u16());
+    if !status.is_success() {
+        Span::current().record("otel.status_code", "error");
+    }
     match status.as_u16() {
         200..=299 => Ok(()),
         // Gone: the receiver asks not to be sent more. Other refusals may be a passing mistake of theirs.

@@ -18,6 +18,7 @@ mod share;
 mod spend;
 mod sweep;
 mod topics;
+mod traced;
 mod webhook;
 
 pub use config::Config;
@@ -47,6 +48,7 @@ struct Parts {
     blackouts: BlackoutCache,
     share: share::Share,
     metrics: metrics::Metrics,
+    traces: boot::trace::Traces,
 }
 
 /// The orchestrator, built but not yet running.
@@ -100,6 +102,7 @@ impl Service {
             blackouts: BlackoutCache::default(),
             share,
             metrics,
+            traces: life.traces.clone(),
         });
         Ok(Self { parts, life: life.clone(), postgres, redis })
     }

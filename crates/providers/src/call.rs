@@ -7,7 +7,7 @@ use crate::{
     endpoint::Endpoint,
     error::{Class, Error},
     finish::{self, Asked, Paid},
-    http,
+    http, span,
     wire::{self, Fault, Prompt},
 };
 use bytes::Bytes;
@@ -18,6 +18,8 @@ use reqwest::{
 };
 use std::{sync::Arc, time::Duration};
 use time::OffsetDateTime;
+use tokio::time::{Instant, timeout_at};
+use tracing::{Instrument as _, Span, field::Empty};
 use url::Url;
 
 /// An ask on its way.
@@ -133,7 +135,9 @@ impl Call {
     /// Sends the ask and returns the response if its status is a good one.
     pub(crate) async fn send(&self, client: &Client) -> Result<Response, Error> {
         let request = client.post(self.url.clone()).headers(self.headers.clone()).body(self.body.clone());
-        let response = request.send().await.map_err(|error| http::transport(&self.endpoint, &error))?;
+        let sent = span::passed_on(request).send().await;
+        let response = sent.map_err(|error| http::transport(&self.endpoint, &error))?;
+        span::answered(response.status().as_u16());
         if response.status().is_success() {
             return Ok(response);
         }
@@ -151,10 +155,36 @@ impl Call {
         Err(error)
     }
 
-    /// Sends the ask once and reads the whole answer.
-    pub(crate) async fn once(&self, client: &Client, prices: &PriceList) -> Result<Answer, Error> {
-        let response = self.send(client).await?;
-        self.read(response, prices).await
+    /// Sends the ask once and reads the whole answer, if it is there in time.
+    pub(crate) async fn once(&self, client: &Client, prices: &PriceList, deadline: Instant) -> Result<Answer, Error> {
+        let whole = async {
+            let answer = async { self.read(self.send(client).await?, prices).await };
+            let result = timeout_at(deadline, answer).await.unwrap_or_else(|_| Err(self.timed_out()));
+            span::asked(&result);
+            result
+        };
+        whole.instrument(self.span()).await
+    }
+
+    /// The span of one try, as OpenTelemetry names what asks a model.
+    fn span(&self) -> Span {
+        tracing::info_span!(
+            target: span::TARGET,
+            "chat",
+            otel.name = %format_args!("chat {}", self.model),
+            otel.kind = "client",
+            otel.status_code = Empty,
+            error.r#type = Empty,
+            gen_ai.operation.name = "chat",
+            gen_ai.provider.name = self.endpoint.provider.name,
+            gen_ai.request.model = self.model,
+            gen_ai.response.model = Empty,
+            gen_ai.usage.input_tokens = Empty,
+            gen_ai.usage.output_tokens = Empty,
+            http.request.method = "POST",
+            http.response.status_code = Empty,
+            server.address = self.endpoint.host(),
+        )
     }
 
     /// Reads a whole answer off a good response.

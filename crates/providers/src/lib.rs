@@ -17,6 +17,7 @@ mod http;
 mod metrics;
 mod providers;
 mod redact;
+mod span;
 mod sse;
 mod stream;
 mod strict;

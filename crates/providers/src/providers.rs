@@ -16,7 +16,7 @@ use prometheus::Registry;
 use reqwest::Client;
 use secrecy::SecretString;
 use std::{collections::HashMap, fmt, sync::Arc};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 /// The providers; a clone is another handle to the same connections.
 #[derive(Clone)]
@@ -109,8 +109,7 @@ impl Providers {
         let mut spent = Spent::default();
         loop {
             let began = Instant::now();
-            let once = call.once(&self.inner.client, &self.inner.catalogue.prices);
-            let result = timeout_at(tries.deadline(), once).await.unwrap_or_else(|_| Err(call.timed_out()));
+            let result = call.once(&self.inner.client, &self.inner.catalogue.prices, tries.deadline()).await;
             call.endpoint.note(result.as_ref().err(), began);
             match result {
                 Ok(answer) => return Ok(spent.onto(answer)),

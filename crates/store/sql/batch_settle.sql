@@ -12,7 +12,7 @@ with durability as materialized (
 ), held as materialized (
     select 1 as yes from batches, durability where id = $1::uuid and hold = $2::integer
 ), open as materialized (
-    select i.task_id, i.attempt, i.abandoned_at, g.*
+    select i.task_id, i.attempt, i.abandoned_at, i.collected_at, g.*
     from held
     cross join unnest(
         $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::boolean[], $10::text[],
@@ -111,6 +111,7 @@ with durability as materialized (
     where r.task_id = j.task_id and r.attempt = j.attempt and j.nanos is null
         and not (j.moves and j.fate in ('again', 'correct'))
 )
-select j.seq, j.task_id, j.root_id, case when j.moves then j.fate else 'late' end, j.traceparent, j.priority
+select j.seq, j.task_id, j.root_id, case when j.moves then j.fate else 'late' end, j.traceparent, j.priority,
+    j.collected_at
 from judged j
 cross join (select count(*) from purses) p

@@ -6,6 +6,7 @@ use crate::{
     error::{Class, Error},
     http,
     metrics::Verb,
+    span,
     tries::Tries,
 };
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use reqwest::{
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
+use tracing::{Instrument as _, Span, field::Empty};
 use url::Url;
 
 /// How long one small call may take.
@@ -90,7 +92,7 @@ impl Batches {
         loop {
             let request = self.inner.client.get(url.clone()).headers(self.endpoint.headers.clone());
             let began = Instant::now();
-            let result = self.within(ONE, self.sent(request, Asked::Nothing)).await;
+            let result = self.within((verb, ONE), self.sent(request, Asked::Nothing)).await;
             self.note(verb, result.as_ref().err(), began);
             let error = match result {
                 Ok(response) => return Ok(response),
@@ -118,16 +120,17 @@ impl Batches {
             let body = http::read(response).await;
             Ok((headers, body.map_err(|broken| Miss::after(http::broken(&self.endpoint, &broken)))?))
         };
-        let result = self.within(limit, answer).await;
+        let result = self.within((verb, limit), answer).await;
         self.note(verb, result.as_ref().err(), began);
         result
     }
 
     async fn sent(&self, request: RequestBuilder, asked: Asked<'_>) -> Result<Response, Miss> {
-        let response = request
+        let response = span::passed_on(request)
             .send()
             .await
             .map_err(|error| Miss { sent: !error.is_connect(), error: http::transport(&self.endpoint, &error) })?;
+        span::answered(response.status().as_u16());
         // Gemini means 200 alone; the others answer with nothing else.
         if response.status().is_success() {
             return Ok(response);
@@ -143,11 +146,38 @@ impl Batches {
         Err(Miss::after(error))
     }
 
-    async fn within<T>(&self, limit: Duration, answer: impl Future<Output = Result<T, Miss>>) -> Result<T, Miss> {
-        timeout(limit, answer).await.unwrap_or_else(|_| {
-            let reason = format!("{} did not answer within {limit:?}", self.provider());
-            Err(Miss::after(self.error(reason)))
-        })
+    /// Waits for an answer, in a span of its own.
+    async fn within<T>(
+        &self,
+        (verb, limit): (Verb, Duration),
+        answer: impl Future<Output = Result<T, Miss>>,
+    ) -> Result<T, Miss> {
+        let whole = async {
+            let result = timeout(limit, answer).await.unwrap_or_else(|_| {
+                let reason = format!("{} did not answer within {limit:?}", self.provider());
+                Err(Miss::after(self.error(reason)))
+            });
+            if let Err(miss) = &result {
+                span::failed(&miss.error);
+            }
+            result
+        };
+        whole.instrument(self.span(verb)).await
+    }
+
+    fn span(&self, verb: Verb) -> Span {
+        tracing::info_span!(
+            target: span::TARGET,
+            "batch call",
+            otel.name = %format_args!("batch {}", verb.as_str()),
+            otel.kind = "client",
+            otel.status_code = Empty,
+            error.r#type = Empty,
+            gen_ai.operation.name = verb.as_str(),
+            gen_ai.provider.name = self.provider(),
+            http.response.status_code = Empty,
+            server.address = self.endpoint.host(),
+        )
     }
 
     fn note(&self, verb: Verb, miss: Option<&Miss>, began: Instant) {

@@ -24,7 +24,7 @@ impl Verb {
     const ALL: [Self; 7] =
         [Self::Upload, Self::Create, Self::Find, Self::Status, Self::Results, Self::Cancel, Self::Clean];
 
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Upload => "upload",
             Self::Create => "create",

@@ -9,6 +9,7 @@ use domain::{
 };
 use serde_json::Value;
 use std::{borrow::Cow, collections::HashSet};
+use time::OffsetDateTime;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -96,6 +97,8 @@ pub struct SettledItem {
     pub then: Settled,
     /// The task.
     pub name: Name,
+    /// Since when the item waited for a batch.
+    pub collected_at: OffsetDateTime,
 }
 
 impl Store {
@@ -163,7 +166,13 @@ fn settled(row: &Row) -> Result<SettledItem, Error> {
     };
     let pace = if then == Settled::Now { Pace::Now } else { Pace::Batch };
     let (traceparent, priority) = (columns.next()?, columns.priority()?);
-    Ok(SettledItem { seq, then, name: Name { id, root_id, kind: Kind::Ask, pace, traceparent, priority } })
+    let collected_at = columns.next()?;
+    Ok(SettledItem {
+        seq,
+        then,
+        collected_at,
+        name: Name { id, root_id, kind: Kind::Ask, pace, traceparent, priority },
+    })
 }
 
 // The words that the statement knows.
