@@ -9,8 +9,9 @@ use std::path::PathBuf;
 /// The oldest engine and compose that know what compose.yml says.
 const OLDEST_ENGINE: (u32, u32) = (20, 10);
 const OLDEST_COMPOSE: (u32, u32) = (1, 29);
-/// Debian 13 and Ubuntu name them so; Docker's own packages are as good.
-const INSTALL: &str = "apt-get install docker.io docker-compose, or follow docs.docker.com/engine/install";
+/// Debian 13 names them so; Docker's own packages are as good.
+const INSTALL: &str =
+    "apt-get install docker.io docker-compose (Ubuntu: docker-compose-v2), or follow docs.docker.com/engine/install";
 
 /// What was found out about Docker.
 #[derive(Default)]
