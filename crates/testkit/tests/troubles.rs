@@ -114,92 +114,117 @@ const SERVICES: [&str; 5] = [
     "run a newer program",
     "is not set",
 ];
+const NAMES: [&str; 4] = ["gateway", "orchestrator", "executor", "batch-poller"];
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn services_say_what_the_readme_quotes() {
-    let folder = std::env::temp_dir().join(format!("chavion-troubles-{}", uuid::Uuid::now_v7().simple()));
-    fs::create_dir(&folder).unwrap();
-    let servers = Servers::start_guarded(&folder.join("servers"), Reach::Loopback).await.unwrap();
-    let mut table = Table { rows: rows(), met: BTreeSet::new() };
-    let usual = |variables: &[(&str, &str)]| -> BTreeMap<String, String> {
-        let work = folder.join("work").display().to_string();
-        let base = [
-            ("DATABASE_URL", &*servers.database_url),
-            ("REDIS_URL", &*servers.redis_url),
+/// Private servers behind passwords, and services that are started on them and end with a trouble.
+struct Rig {
+    folder: PathBuf,
+    servers: Servers,
+    table: Table,
+    starts: usize,
+}
+
+impl Rig {
+    async fn new() -> Self {
+        let folder = std::env::temp_dir().join(format!("chavion-troubles-{}", uuid::Uuid::now_v7().simple()));
+        fs::create_dir(&folder).unwrap();
+        let servers = Servers::start_guarded(&folder.join("servers"), Reach::Loopback).await.unwrap();
+        Self { folder, servers, table: Table { rows: rows(), met: BTreeSet::new() }, starts: 0 }
+    }
+
+    /// What a service is told, and these besides.
+    fn variables(&self, more: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let work = self.folder.join("work").display().to_string();
+        let usual = [
+            ("DATABASE_URL", &*self.servers.database_url),
+            ("REDIS_URL", &*self.servers.redis_url),
             ("ADMIN_ADDR", "127.0.0.1:0"),
             ("GATEWAY_ADDR", "127.0.0.1:0"),
             ("WORK_DIR", &work),
         ];
-        base.iter().chain(variables).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    };
-    let services = ["gateway", "orchestrator", "executor", "batch-poller"];
-    let mut number = 0;
-    // Starts a service that must say its trouble, and whose end is not waited for where it waits itself.
-    let mut says = async |service: &str, words: &str, variables: &[(&str, &str)]| {
-        number += 1;
-        let mut process = Process::start(service, &usual(variables), &folder.join(format!("{number}.log")));
-        testkit::until(&format!("{service} says: {words}"), async || process.said().contains(words)).await;
+        usual.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    /// Starts a service, which must say its trouble as the table has it, with these words beside it and no secret. Its
+    /// end is not waited for: some troubles pass, and are waited out.
+    async fn says(&mut self, service: &str, words: &[&str], more: &[(&str, &str)]) {
+        self.starts += 1;
+        let log = self.folder.join(format!("{}.log", self.starts));
+        let mut process = Process::start(service, &self.variables(more), &log);
+        let what = format!("{service} says {words:?}");
+        testkit::until(&what, async || words.iter().all(|words| process.said().contains(words))).await;
         process.kill();
-        process.said()
-    };
-    let (wrong, wrong_redis) = (replaced_password(&servers.database_url), replaced_password(&servers.redis_url));
+        let said = process.said();
+        assert!(!said.contains("falsch"), "{said}");
+        self.table.hears(service, &said);
+    }
+
+    /// Runs `orchestrator migrate` to its end.
+    fn migrate(&self) -> (Option<i32>, String) {
+        let mut command = Command::new(testkit::process::binary("orchestrator"));
+        let ended = command.arg("migrate").env_clear().envs(self.variables(&[])).output().unwrap();
+        (ended.status.code(), String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned())
+    }
+
+    /// Ends the servers; these rows have been met.
+    async fn end(self, rows: &[&str]) {
+        self.servers.stop().await;
+        fs::remove_dir_all(&self.folder).unwrap();
+        let unsaid: Vec<_> = rows.iter().filter(|words| !self.table.met.contains(**words)).collect();
+        assert!(unsaid.is_empty(), "no service says: {unsaid:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_say_what_is_wrong_with_their_surroundings() {
+    let mut rig = Rig::new().await;
+    let (code, said) = rig.migrate();
+    assert_eq!(code, Some(0), "{said}");
+    let (postgres, redis) = (replaced_password(&rig.servers.database_url), replaced_password(&rig.servers.redis_url));
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for service in services {
-        let said = says(service, "password authentication failed", &[("DATABASE_URL", &wrong)]).await;
-        assert!(said.contains("the password in DATABASE_URL") && !said.contains("falsch"), "{said}");
-        table.hears(service, &said);
-        let said = says(service, "Address already in use", &[("ADMIN_ADDR", &address)]).await;
-        assert!(said.contains("set ADMIN_ADDR to another"), "{said}");
-        table.hears(service, &said);
-        let said = says(service, "DATABASE_URL: is not set", &[("DATABASE_URL", "")]).await;
-        table.hears(service, &said);
+    for service in NAMES {
+        let words = ["password authentication failed", "the password in DATABASE_URL must be"];
+        rig.says(service, &words, &[("DATABASE_URL", &postgres)]).await;
+        rig.says(service, &["Password authentication failed"], &[("REDIS_URL", &redis)]).await;
+        let words = ["Address already in use", "or set ADMIN_ADDR to another"];
+        rig.says(service, &words, &[("ADMIN_ADDR", &address)]).await;
+        rig.says(service, &["DATABASE_URL: is not set; expected"], &[("DATABASE_URL", "")]).await;
     }
-    let said = says("gateway", "Address already in use", &[("GATEWAY_ADDR", &address)]).await;
-    assert!(said.contains("set GATEWAY_ADDR to another"), "{said}");
-    table.hears("gateway", &said);
+    let words = ["Address already in use", "or set GATEWAY_ADDR to another"];
+    rig.says("gateway", &words, &[("GATEWAY_ADDR", &address)]).await;
+    rig.end(&[SERVICES[0], SERVICES[1], SERVICES[4]]).await;
+}
 
-    // A database that nobody has migrated, one of before, and one of a later day.
-    for service in services {
-        table.hears(service, &says(service, "migrate it first", &[]).await);
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_say_what_is_wrong_with_the_database() {
+    let mut rig = Rig::new().await;
+    // One that nobody has migrated, one of before, and one of a later day.
+    for service in NAMES {
+        rig.says(service, &["has schema version 0, ", "migrate it first, with `orchestrator migrate`"], &[]).await;
     }
-    let (client, connection) = tokio_postgres::connect(&servers.database_url, tokio_postgres::NoTls).await.unwrap();
-    let driver = tokio::task::spawn(connection);
+    let (client, connection) = tokio_postgres::connect(&rig.servers.database_url, tokio_postgres::NoTls).await.unwrap();
+    let mut driver = tokio::task::JoinSet::new();
+    driver.spawn(connection);
     client.batch_execute(&format!("{OLD};{MIGRATIONS}")).await.unwrap();
     let put =
         "insert into schema_migrations (version, name, checksum) values (1, '0001_spine', encode(sha256($1), 'hex'))";
     client.execute(put, &[&OLD.as_bytes()]).await.unwrap();
-    for service in services {
-        let said = says(service, "migrate it first", &[]).await;
-        assert!(said.contains("has schema version 1, ") && said.contains("`orchestrator migrate`"), "{said}");
+    for service in NAMES {
+        rig.says(service, &["has schema version 1, ", "migrate it first"], &[]).await;
     }
-    let migrate = || {
-        let mut command = Command::new(testkit::process::binary("orchestrator"));
-        let ended = command.arg("migrate").env_clear().envs(usual(&[])).output().unwrap();
-        (ended.status.code(), String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned())
-    };
-    let (code, said) = migrate();
+    let (code, said) = rig.migrate();
     assert!(code == Some(0) && !said.contains("NOTICE"), "{said}");
-    for service in services {
-        let said = says(service, "Password authentication failed", &[("REDIS_URL", &wrong_redis)]).await;
-        assert!(!said.contains("falsch"), "{said}");
-        table.hears(service, &said);
+    let later = "insert into schema_migrations (version, name, checksum) values (999, '0999_later', 'x')";
+    client.batch_execute(later).await.unwrap();
+    for service in NAMES {
+        rig.says(service, &["has schema version 999, ", "run a newer program, or restore the backup"], &[]).await;
     }
-    client
-        .batch_execute("insert into schema_migrations (version, name, checksum) values (999, '0999_later', 'x')")
-        .await
-        .unwrap();
-    for service in services {
-        table.hears(service, &says(service, "run a newer program", &[]).await);
-    }
-    let (code, said) = migrate();
+    let (code, said) = rig.migrate();
     assert!(code == Some(1) && said.contains("run a newer program"), "{said}");
     drop(client);
-    let _ = driver.await;
-    servers.stop().await;
-    fs::remove_dir_all(&folder).unwrap();
-    let unsaid: Vec<&str> = SERVICES.into_iter().filter(|words| !table.met.contains(&words.to_lowercase())).collect();
-    assert!(unsaid.is_empty(), "no service says: {unsaid:?}");
+    driver.join_all().await;
+    rig.end(&[SERVICES[2], SERVICES[3]]).await;
 }
 
 fn replaced_password(url: &str) -> String {

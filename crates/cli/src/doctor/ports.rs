@@ -12,7 +12,7 @@ const SERVICES: [u16; 5] = [5002, 5003, 5004, 5006, 5051];
 /// Who may have them.
 const OURS: [&str; 5] = ["chavion", "gateway", "orchestrator", "executor", "batch-poller"];
 /// Who may have the two published ports: the engine does it for nginx.
-const DOORS: [&str; 4] = ["docker-proxy", "dockerd", "rootlesskit", "nginx"];
+const DOORS: [&str; 3] = ["docker-proxy", "dockerd", "rootlesskit"];
 /// How many ports are named before the rest is counted.
 const SHOWN: usize = 12;
 
@@ -62,7 +62,7 @@ fn doors(stack: &Stack, taken: &BTreeMap<u16, Port>) -> Vec<Finding> {
     for (port, variable) in stack.ports().into_iter().zip(["HTTP_PORT", "HTTPS_PORT"]) {
         match taken.get(&port) {
             None => said.push(format!("{port} free")),
-            Some(who) if who.is_of(&DOORS[..3]) => said.push(format!("{port} {}", who.owner())),
+            Some(who) if who.is_of(&DOORS) => said.push(format!("{port} {}", who.owner())),
             Some(who) => {
                 let cure = format!("stop it, or set {variable} to another port in .env");
                 findings.push(Finding::bad("ports", format!("{port} is taken by {}", who.owner()), cure));
