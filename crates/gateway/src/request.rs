@@ -244,7 +244,8 @@ mod tests {
     #[test]
     fn nginx_says_when_a_request_came_in() {
         let came = came_in("1795253794.125-0.125").unwrap();
-        assert_eq!(came.duration_since(SystemTime::UNIX_EPOCH), Ok(Duration::from_secs(1_795_253_794)));
+        let since = came.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(since, Duration::from_secs(1_795_253_794));
         for bad in ["", "-", "1795253794.1", "1-2", "어제-0", "-1-0", "NaN-0", "inf-0", "1e300-0"] {
             assert_eq!(came_in(bad), None, "{bad}");
         }
