@@ -31,7 +31,9 @@ impl Telemetry {
     /// Takes over the process's logs, panics and spans.
     pub(crate) fn start(service: &'static str, common: &Common, lost: IntCounter) -> Result<Self, StartError> {
         let line = Line { service, replica: common.replica.clone(), format: common.log_format };
-        let filter = EnvFilter::try_new(&common.log).map_err(|error| StartError::Telemetry(error.to_string()))?;
+        // actix says before every start how many workers it has; the first line is for what an operator must know.
+        let log = format!("actix_server=warn,{}", common.log);
+        let filter = EnvFilter::try_new(log).map_err(|error| StartError::Telemetry(error.to_string()))?;
         let filter =
             filter.and(filter_fn(|span| span.target() != trace::TARGET).with_max_level_hint(LevelFilter::TRACE));
         let logs = match common.log_format {
