@@ -130,10 +130,12 @@ mod tests {
         let here = Fresh::new(&registry, "here", long).unwrap();
         let old = gone.show(&registry, IntGauge::new("old", "It is old at once.").unwrap()).unwrap();
         let new = here.show(&registry, IntGauge::new("new", "It stays.").unwrap()).unwrap();
-        (old.set(7), new.set(8));
+        old.set(7);
+        new.set(8);
         let before = shown(&registry);
         assert!(!before.contains("old 7") && !before.contains("new 8"), "nothing was read: {before}");
-        (gone.read(), here.read());
+        gone.read();
+        here.read();
         let after = shown(&registry);
         assert!(!after.contains("old") && after.contains("new 8"), "{after}");
         for facts in ["gone", "here"] {
