@@ -131,9 +131,21 @@ impl Service {
     }
 }
 
-/// Waits until Postgres answers with the right schema, and puts the roster and the playbooks into it.
+/// Waits until Postgres answers with the right schema, and puts the roster and the playbooks into it. A Postgres that
+/// goes away meanwhile is waited for again.
 async fn prepare(parts: &Parts) -> anyhow::Result<()> {
-    parts.store.until_current().await?;
+    loop {
+        parts.store.until_current().await?;
+        let Err(error) = introduce(parts).await else { return Ok(()) };
+        if !error.downcast_ref::<store::Error>().is_some_and(store::Error::is_transient) {
+            return Err(error);
+        }
+        tracing::warn!(error = format!("{error:#}"), "Postgres went away during the start; it is waited for");
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+async fn introduce(parts: &Parts) -> anyhow::Result<()> {
     parts.store.roster_put(&parts.config.roster).await.context("the roster could not be stored")?;
     playbooks::publish(&parts.config, &parts.store).await
 }

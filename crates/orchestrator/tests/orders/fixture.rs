@@ -33,6 +33,11 @@ pub(crate) struct Fixture {
 impl Fixture {
     /// Starts an orchestrator that knows these playbooks besides its own; `own` adds or overrides variables.
     pub(crate) async fn start(playbooks: &[(&str, &str)], own: &[(&str, &str)]) -> Self {
+        Self::start_after("", playbooks, own).await
+    }
+
+    /// Starts an orchestrator on a database in which this was run before.
+    pub(crate) async fn start_after(sql: &str, playbooks: &[(&str, &str)], own: &[(&str, &str)]) -> Self {
         let (database, redis) = (testkit::Database::create().await, testkit::Redis::create());
         let emulator = Emulator::start(emulator::Options::default()).await.unwrap();
         let folder = std::env::temp_dir().join(format!("chavion-orders-{}", Uuid::now_v7().simple()));
@@ -63,13 +68,17 @@ impl Fixture {
             Options { url: database.url.clone().into(), max_connections: 4, application_name: "test".to_owned() };
         let store = Store::connect(&options, &prometheus::Registry::new()).unwrap();
         store.migrate().await.unwrap();
+        database.sql(sql).await;
         let options = bus::Options { url: redis.url.into(), prefix: redis.prefix, replica: "test".to_owned() };
         let bus = Bus::connect(&options, &prometheus::Registry::new()).unwrap();
         let life = Life::embedded("orchestrator", CancellationToken::new());
         let service = Service::build(Config::read(&vars).unwrap(), &life).unwrap();
         let mut running = JoinSet::new();
         running.spawn(service.run());
-        life.ready.wait().await;
+        tokio::select! {
+            ready = tokio::time::timeout(testkit::PATIENCE, life.ready.wait()) => ready.expect("it gets ready"),
+            ended = running.join_next() => panic!("it ended: {ended:?}"),
+        }
         Self { store, emulator, database, bus, life, running, folder }
     }
 

@@ -109,3 +109,27 @@ async fn a_retry_pays_only_for_what_had_failed() {
     assert!(step(&tree, "analyse").iter().all(|task| task.attempt == 1));
     fixture.stop().await;
 }
+
+#[tokio::test]
+async fn a_postgres_that_goes_away_during_the_start_is_waited_for() {
+    // As a server does that is shut down: the first statement of each kind is its last.
+    const AWAY: &str = "
+        create sequence agents_tries;
+        create sequence playbooks_tries;
+        create function go_away() returns trigger language plpgsql as $$
+        begin
+            if nextval(tg_table_name || '_tries') = 1 then
+                raise exception 'terminating connection due to administrator command' using errcode = '57P01';
+            end if;
+            return null;
+        end $$;
+        create trigger go_away before insert on agents for each statement execute function go_away();
+        create trigger go_away before insert on playbooks for each statement execute function go_away();";
+    let fixture = Fixture::start_after(AWAY, &[], &[]).await;
+    let tried = "do $$ begin
+        assert (select last_value from agents_tries) > 2 and (select last_value from playbooks_tries) = 2; end $$";
+    fixture.database.sql(tried).await;
+    let root = fixture.give(order("환불 규정이 뭐야?", "answer")).await;
+    assert_eq!(fixture.ended(root).await[0].state, State::Completed);
+    fixture.stop().await;
+}
