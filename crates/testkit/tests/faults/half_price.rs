@@ -10,9 +10,10 @@ use futures_util::{StreamExt as _, stream};
 use std::{
     cell::Cell,
     collections::{BTreeMap, HashMap, HashSet},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
-use testkit::process::Process;
+use testkit::process::{Process, until_ready};
 use time::OffsetDateTime;
 
 /// Two stages, five asks, three providers; one answer must satisfy a schema.
@@ -137,7 +138,7 @@ async fn what_is_billed_is_booked_once_whatever_happens() {
     let kills = Cell::new(0);
     tokio::select! {
         () = async { give(&stack, orders).await; until_ended(&stack, total, patience).await } => {}
-        () = torment(&mut services, &kills) => {}
+        () = torment(&mut services, &stack.admins, &kills) => {}
     }
     stack.services = services;
     stack.until_ready().await;
@@ -167,11 +168,14 @@ async fn give(stack: &Stack, orders: usize) {
     assert_eq!(all.buffer_unordered(4).count().await, orders);
 }
 
-/// Kills a batch-poller or an orchestrator every second or two, for as long as it is polled.
-async fn torment(services: &mut [(&'static str, Process)], kills: &Cell<usize>) {
+/// Kills a batch-poller or an orchestrator every second or two, for as long as it is polled. Each has come to work
+/// before: what dies with its reader five times without having been begun counts as poison, and on a busy machine a
+/// process may need all the time between two deaths to start.
+async fn torment(services: &mut [(&'static str, Process)], admins: &[(&'static str, SocketAddr)], kills: &Cell<usize>) {
     loop {
-        for (name, process) in services.iter_mut() {
+        for ((name, process), (_, admin)) in services.iter_mut().zip(admins) {
             if matches!(*name, "batch-poller" | "orchestrator") {
+                until_ready(*admin).await;
                 // No multiple of anything: deaths fall into every step.
                 tokio::time::sleep(Duration::from_millis(1370)).await;
                 process.kill_and_restart();

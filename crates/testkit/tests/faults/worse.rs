@@ -10,8 +10,8 @@ use crate::{
 use emulator::{Options, Rule};
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
-use std::{cell::Cell, time::Duration};
-use testkit::process::Process;
+use std::{cell::Cell, net::SocketAddr, time::Duration};
+use testkit::process::{Process, until_ready};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Faults that `half_price` does not play.
@@ -87,7 +87,7 @@ async fn money_agrees_and_nothing_hangs_whoever_meddles() {
             // The torment goes on for a while, then peace must end all of it.
             tokio::time::sleep(Duration::from_secs(20)).await;
         } => {}
-        () = torment(&mut services, &kills) => {}
+        () = torment(&mut services, &stack.admins, &kills) => {}
         () = meddle(&stack, &dice, &cancels) => {}
         () = weather(&stack, &dice) => {}
     }
@@ -171,10 +171,12 @@ async fn give(stack: &Stack, orders: usize, dice: &Dice) {
     assert_eq!(all.buffer_unordered(4).count().await, orders);
 }
 
-async fn torment(services: &mut [(&'static str, Process)], kills: &Cell<usize>) {
+/// Kills or freezes a batch-poller or an orchestrator that has come to work, as `half_price` does.
+async fn torment(services: &mut [(&'static str, Process)], admins: &[(&'static str, SocketAddr)], kills: &Cell<usize>) {
     loop {
-        for (name, process) in services.iter_mut() {
+        for ((name, process), (_, admin)) in services.iter_mut().zip(admins) {
             if matches!(*name, "batch-poller" | "orchestrator") {
+                until_ready(*admin).await;
                 tokio::time::sleep(Duration::from_millis(1870)).await;
                 kills.set(kills.get() + 1);
                 if kills.get().is_multiple_of(3) && *name == "batch-poller" {
