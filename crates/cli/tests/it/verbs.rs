@@ -2,7 +2,7 @@
 
 use crate::world::{World, until};
 use serde_json::Value;
-use std::process::Stdio;
+use std::{fs::File, process::Stdio};
 
 #[test]
 fn every_verb_answers_people_and_programs_with_its_exit_code() {
@@ -142,18 +142,21 @@ fn batches_and_budgets_are_ordered_watched_and_changed() {
     // An order that would cost more than it may waits, and says how it goes on.
     let mut watching =
         world.command(&["order", "여름", "--playbook", "answer", "--agent", "assistant", "--budget", "0.000001"]);
-    let watching = watching.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let said = world.folder.join("watching.err");
+    let watching = watching.stdout(Stdio::piped()).stderr(File::create(&said).unwrap()).spawn().unwrap();
+    let said = || std::fs::read_to_string(&said).unwrap();
     let held = || world.json(&["task", "ls", "--parts", "--state", "held"])["tasks"][0].clone();
     until("it is held", || held().is_object());
     let held = held();
     assert_eq!((&held["held_for"], held["held"]["nanos"].as_i64() > Some(1_000)), (&"budget".into(), true), "{held}");
     let root = held["root_id"].as_str().unwrap();
     world.run(&["budget", "ls"]).expect(0, &["$0.00 of $0.000001 spent", "여름"]);
+    // Whoever watches reads the rows a moment later: it must have seen the hold before that is over.
+    let advice = format!("budget set order {root} 0.");
+    until("the watcher says how it goes on", || said().contains("held, asks for $0.") && said().contains(&advice));
     world.run(&["budget", "set", "order", root, "$5.00"]).expect(0, &["$5.00 is left; one task that was held goes on"]);
     let watched = watching.wait_with_output().unwrap();
-    let said = String::from_utf8(watched.stderr).unwrap();
-    assert_eq!(watched.status.code(), Some(0), "{said}");
-    assert!(said.contains("held, asks for $0.") && said.contains(&format!("budget set order {root} 0.")), "{said}");
+    assert_eq!(watched.status.code(), Some(0), "{}", said());
 
     world
         .run(&["budget", "set", "provider", "openai", "--day", "20"])
