@@ -1,22 +1,22 @@
 #!/usr/bin/env python3
-"""A root file system of the Debian packages that are installed on this machine, for the stand-ins of standins.Dockerfile.
+"""Stand-ins for third-party images, of the Debian packages that are installed on this machine; scripts/stack-images imports them.
 
-standins.py --key   prints what the root depends on, as a short hash
-standins.py         writes the root to standard output, as a tar archive
+standins.py --key                     prints what the root depends on, as a short hash
+standins.py                           writes a root file system for Debian, Postgres, Redis and nginx, as a tar archive
+standins.py --program FILE MORE…      writes a program, the libraries it loads, and more: files, or empty folders of user 65534
 
-Packages, their dependencies, and nothing else: no file that somebody changed or added under /etc for a daemon. It is made in
+Packages, their dependencies, and nothing else: no file that somebody changed or added under /etc for a daemon. It takes
 seconds, and fetches nothing. Exits 3, with the reason, on a machine whose packages do not fit the images of compose.yml.
 """
 import glob, hashlib, io, os, re, subprocess, sys, tarfile
 
 RELEASE = "bookworm"
-# A package that has the program, for each image; the first of them that is installed is taken.
-PROGRAMS = ["/usr/lib/postgresql/15/bin/postgres", "/usr/lib/postgresql/15/bin/psql", "/usr/bin/redis-server", "/usr/bin/redis-cli",
-            "/usr/sbin/nginx", "/usr/bin/openssl", "/usr/bin/prometheus", "/usr/bin/prometheus-alertmanager",
-            "/usr/bin/prometheus-node-exporter", "/usr/bin/prometheus-postgres-exporter", "/usr/bin/prometheus-redis-exporter"]
+BIN = "/usr/lib/postgresql/15/bin"
+# What the images are for; the packages that have these come along.
+PROGRAMS = [f"{BIN}/postgres", f"{BIN}/psql", "/usr/bin/redis-server", "/usr/bin/redis-cli", "/usr/sbin/nginx", "/usr/bin/openssl"]
 ALWAYS = ["apt", "ca-certificates", "debian-archive-keyring"]
 # Large, and of no use here; and configuration of this machine's own daemons, which may hold secrets.
-LEFT_OUT = re.compile(r"/usr/share/(doc|man|info|locale|javascript|fonts|lintian|i18n|perl|nginx/html)/|/usr/bin/(promtool|amtool)$"
+LEFT_OUT = re.compile(r"/usr/share/(doc|man|info|locale|javascript|fonts|lintian|i18n|perl|nginx/html)/"
                       r"|/usr/lib/[^/]*/(libLLVM|libz3|gconv/)|/usr/lib/llvm|/usr/lib/postgresql/[^/]*/lib/(bitcode|llvmjit)"
                       r"|/etc/(default|redis|postgresql|prometheus|nginx|init\.d|cron|logrotate|systemd|ssl/private|ufw)")
 USERS = ["root:x:0:0:root:/root:/bin/bash", "daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin", "man:x:6:12:man:/var/cache/man:/usr/sbin/nologin",
@@ -112,9 +112,15 @@ class Root:
     def write(self, path, text, mode=0o644):
         self.have.add(path)
         info = tarfile.TarInfo(path.lstrip("/"))
-        data = text.encode()
+        data = text if isinstance(text, bytes) else text.encode()
         info.size, info.mode = len(data), mode
         self.tar.addfile(info, io.BytesIO(data))
+
+    def link(self, path, target):
+        self.have.add(path)
+        info = tarfile.TarInfo(path.lstrip("/"))
+        info.type, info.linkname = tarfile.SYMTYPE, target
+        self.tar.addfile(info)
 
     def folder(self, path, mode, owner=0):
         self.have.add(path)
@@ -123,7 +129,24 @@ class Root:
         self.tar.addfile(info)
 
 
+def one_program(program, more):
+    root = Root(sys.stdout.buffer)
+    needs = subprocess.check_output(["ldd", program], text=True) if b".interp" in open(program, "rb").read(1 << 30) else ""
+    files = [path for path in more if os.path.isfile(path)]
+    for path in [program, *re.findall(r"/\S+", needs), *files]:
+        # Under the names by which they are asked for, whatever links lead there on this machine.
+        with open(path, "rb") as file:
+            root.write(path, file.read(), 0o755)
+    for path in ["/tmp", *(path for path in more if path not in files)]:
+        root.folder(path, 0o1777 if path == "/tmp" else 0o755, 65534)
+    root.tar.close()
+
+
 def main():
+    if sys.argv[1:2] == ["--program"]:
+        if not os.path.exists(sys.argv[2]):
+            refuse(f"there is no {sys.argv[2]}: scripts/setup tests installs what is missing")
+        return one_program(sys.argv[2], sys.argv[3:])
     found, names = packages()
     if sys.argv[1:] == ["--key"]:
         mark = open(__file__, "rb").read() + "".join(f"{name}={found[name]['version']}\n" for name in names).encode()
@@ -132,8 +155,7 @@ def main():
     root = Root(sys.stdout.buffer)
     for path, mode, owner in [("/tmp", 0o1777, 0), ("/var/tmp", 0o1777, 0), ("/root", 0o700, 0), ("/run", 0o755, 0), ("/proc", 0o555, 0), ("/sys", 0o555, 0),
                               ("/dev", 0o755, 0), ("/usr/local", 0o755, 0), ("/usr/local/bin", 0o755, 0), ("/usr/local/share", 0o755, 0), ("/var/lib/dpkg/updates", 0o755, 0), ("/var/lib/apt/lists/partial", 0o755, 42), ("/data", 0o755, 999),
-                              ("/var/cache/apt/archives/partial", 0o755, 42), ("/var/lib/postgresql/data", 0o755, 999),
-                              ("/prometheus", 0o755, 65534), ("/alertmanager", 0o755, 65534)]:
+                              ("/var/cache/apt/archives/partial", 0o755, 42), ("/var/lib/postgresql/data", 0o755, 999)]:
         root.folder(path, mode, owner)
     # These are written anew below.
     root.have |= {"/etc/passwd", "/etc/group", "/etc/shadow", "/var/lib/dpkg/status"}
@@ -158,6 +180,8 @@ def main():
     for path in glob.glob("/etc/apt/**/*", recursive=True):
         if "auth.conf" not in path:
             root.take(path)
+    for name in os.listdir(BIN):
+        root.link(f"/usr/local/bin/{name}", f"{BIN}/{name}")
     records = open("/var/lib/dpkg/status").read().strip("\n").split("\n\n")
     root.write("/var/lib/dpkg/status", "\n\n".join(it for it in records if it.split("\n", 1)[0][len("Package: "):] in names) + "\n")
     root.write("/etc/passwd", "\n".join(USERS) + "\n")
