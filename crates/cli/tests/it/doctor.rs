@@ -69,8 +69,9 @@ impl Server {
     }
 }
 
+/// Held until the test ends: nobody else is given it meanwhile.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    testkit::process::free_address().port()
 }
 
 #[test]
